@@ -1,0 +1,48 @@
+# make run    execute both notebooks on the best data found and show their results
+# make test   lint, notebooks under nbval, unit tests
+# make lab    open the notebooks in JupyterLab
+# make clean  strip the noise of a run from the committed notebooks, keeping their outputs
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+READY = $(VENV)/.ready
+NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
+OUT = $(abspath $(or $(LABKIT_RUNS),runs))
+CHECKED = $(abspath runs/checked)
+STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
+  --extra-keys 'metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution'
+
+.PHONY: setup run test lint lab clean
+
+setup: $(READY)
+
+$(READY): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
+	  || { echo "labkit needs Python 3.11 to 3.13, and $(PYTHON) is another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(READY)
+
+run: $(READY)
+	@mkdir -p "$(OUT)"
+	$(BIN)/papermill notebooks/01_mnist.ipynb "$(OUT)/01_mnist.ipynb"
+	$(BIN)/papermill notebooks/02_imdb.ipynb "$(OUT)/02_imdb.ipynb"
+	@$(BIN)/labkit show "$(OUT)/01_mnist.ipynb" "$(OUT)/02_imdb.ipynb"
+
+test: lint
+	rm -rf "$(CHECKED)" && mkdir -p "$(CHECKED)"
+	LABKIT_RUNS="$(CHECKED)" $(BIN)/pytest --nbval-lax --nbval-current-env notebooks
+	LABKIT_CHECKED_RUNS="$(CHECKED)" $(BIN)/pytest
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check labkit tests notebooks/conftest.py
+	$(STRIP) --verify $(NOTEBOOKS)
+
+lab: $(READY)
+	$(BIN)/jupyter lab notebooks
+
+clean: $(READY)
+	$(STRIP) $(NOTEBOOKS)

@@ -1,0 +1,93 @@
+"""The command line: `labkit data where|get|check` for the data, `labkit show` for the results of runs."""
+
+from __future__ import annotations
+
+import re
+import sys
+from pathlib import Path
+
+import click
+
+from labkit import __version__, downloads, sources
+
+NOTEBOOKS = {"mnist": "01_mnist", "imdb": "02_imdb"}
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__)
+def main() -> None:
+    """Data and results of the two lab notebooks."""
+
+
+@main.group()
+def data() -> None:
+    """Find, fetch and verify the official data."""
+
+
+@data.command()
+def where() -> None:
+    """Print where the data lie or would lie, and which are used."""
+    click.echo(f"data folder: {sources.data_root()}   (set LABKIT_DATA for another)")
+    for name, notebook in NOTEBOOKS.items():
+        there = sources.is_there(notebook)
+        click.echo(f"{name}: " + ("official files found" if there else "not there; `labkit data get` fetches it"))
+        for path in sources.official_files(notebook).values():
+            click.echo(f"  {'found ' if path.exists() else 'absent'} {path}")
+
+
+@data.command()
+@click.argument("which", nargs=-1, type=click.Choice(list(NOTEBOOKS)))
+def get(which: tuple[str, ...]) -> None:
+    """Download what is not there yet (about 11 MB of digits, 42 MB of reviews) and verify it."""
+    for name in which or NOTEBOOKS:
+        _verified(name, downloads.get)
+
+
+@data.command()
+@click.argument("which", nargs=-1, type=click.Choice(list(NOTEBOOKS)))
+def check(which: tuple[str, ...]) -> None:
+    """Read every official file and verify it."""
+    for name in which or NOTEBOOKS:
+        _verified(name, downloads.check)
+
+
+def _verified(name: str, action) -> None:
+    try:
+        action(NOTEBOOKS[name])
+    except sources.DataError as error:
+        sys.exit(f"{name}: {error}")
+    click.echo(f"{name}: all files are there and right, in {sources.data_root()}")
+
+
+@main.command()
+@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def show(paths: tuple[Path, ...]) -> None:
+    """Print the results of runs: PATHS are executed notebooks, run folders or result files."""
+    import json
+
+    from labkit import results
+
+    for path in paths:
+        folder = _run_folder(path)
+        result = folder if folder.is_file() else folder / "result.json"
+        if not result.exists():
+            sys.exit(f"{path}: no finished run here ({result} is not there)")
+        click.echo("\n" + results.summary(json.loads(result.read_text(encoding="utf-8"))) + "\n")
+        if path.suffix == ".ipynb":
+            click.echo(f"executed notebook: {path.resolve()}")
+        for file in sorted(result.parent.glob("*.png")) + sorted(result.parent.glob("*.txt")):
+            click.echo(f"{'figure' if file.suffix == '.png' else 'report'}: {file.resolve()}")
+
+
+def _run_folder(path: Path) -> Path:
+    """Return the folder that an executed notebook printed, or the path itself."""
+    if path.suffix != ".ipynb":
+        return path
+    import nbformat
+
+    cells = nbformat.read(path, as_version=4).cells
+    printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+    found = re.search(r"^run folder: (.+)$", printed, re.MULTILINE)
+    if not found:
+        sys.exit(f"{path}: not executed yet, so it has no run folder. `papermill {path} out.ipynb` executes it.")
+    return Path(found.group(1))

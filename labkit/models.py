@@ -1,0 +1,133 @@
+"""The models: LeNet for images, one recurrent classifier for rows of an image, one for the words of a review.
+
+Shapes: N examples, T steps, D features a step, H hidden units, E embedding numbers, C classes.
+Every model returns logits. RNN, LSTM and GRU differ in the argument `cell` and in nothing else.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}  # nn.RNN is the tanh RNN
+READOUTS = ("padded", "last", "pool")
+
+
+class LeNet(nn.Module):
+    """Classify digits by two convolutions and three linear layers, after LeCun et al. (1998)."""
+
+    def __init__(self, num_classes: int = 10):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 6, kernel_size=5, padding=2),  # (N, 6, 32, 32)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 6, 16, 16)
+            nn.Conv2d(6, 16, kernel_size=5),  # (N, 16, 12, 12)
+            nn.ReLU(),
+            nn.MaxPool2d(2),  # (N, 16, 6, 6)
+            nn.Flatten(),  # (N, 576)
+            nn.Linear(576, 120),
+            nn.ReLU(),
+            nn.Linear(120, 84),
+            nn.ReLU(),
+            nn.Linear(84, num_classes),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, 32, 32) → logits (N, C)."""
+        return self.layers(x.unsqueeze(1))
+
+
+class SequenceClassifier(nn.Module):
+    """Classify a sequence by the output of the last step; dropout acts between layers."""
+
+    def __init__(
+        self, cell: str, input_size: int, hidden_size: int, num_layers: int = 1, num_classes: int = 10, dropout: float = 0.0
+    ):
+        super().__init__()
+        between = dropout if num_layers > 1 else 0.0  # one layer has no between
+        self.rnn = _cell(cell)(input_size, hidden_size, num_layers, batch_first=True, dropout=between)
+        self.head = nn.Linear(hidden_size, num_classes)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """x: (N, T, D) → logits (N, C)."""
+        states, _ = self.rnn(x)  # (N, T, H)
+        return self.head(states[:, -1])
+
+
+class TextClassifier(nn.Module):
+    """Classify reviews: embedding, recurrent layers, read-out, linear; dropout before, between and after the layers.
+
+    readout: `padded` reads the final state of a pass that runs on through the padding (the report's),
+    `last` the state at the last real word, `pool` joins that with the mean and the maximum over the real words.
+    """
+
+    def __init__(
+        self,
+        cell: str,
+        vocab_size: int,
+        embedding_dim: int,
+        hidden_dim: int,
+        output_dim: int = 1,
+        n_layers: int = 1,
+        bidirectional: bool = False,
+        dropout: float = 0.0,
+        readout: str = "pool",
+    ):
+        super().__init__()
+        if readout not in READOUTS:
+            raise ValueError(f"readout = {readout!r} is not allowed: choose one of {', '.join(READOUTS)}.")
+        self.readout = readout
+        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=0)
+        self.dropout = nn.Dropout(dropout)
+        width = hidden_dim * (2 if bidirectional else 1)
+        sizes = [embedding_dim] + [width] * (n_layers - 1)
+        self.forward_layers = nn.ModuleList(_cell(cell)(size, hidden_dim, batch_first=True) for size in sizes)
+        self.backward_layers = nn.ModuleList(_cell(cell)(size, hidden_dim, batch_first=True) for size in sizes if bidirectional)
+        self.head = nn.Linear(3 * width if readout == "pool" else width, output_dim)
+
+    def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
+        """ids: (N, T) padded at the end, lengths: (N,) real words → logits (N, output_dim)."""
+        if self.readout == "padded":  # the padding counts as words
+            lengths = torch.full_like(lengths, ids.shape[1])
+        x = self.embedding(ids)  # (N, T, E)
+        for depth, layer in enumerate(self.forward_layers):
+            x = self.dropout(x)
+            states, _ = layer(x)  # (N, T, H)
+            if self.backward_layers:
+                backward, _ = self.backward_layers[depth](reverse(x, lengths))
+                states = torch.cat([states, reverse(backward, lengths)], dim=2)  # (N, T, 2H)
+            x = states
+        return self.head(self.dropout(self.read_out(x, lengths)))
+
+    def read_out(self, states: Tensor, lengths: Tensor) -> Tensor:
+        """states: (N, T, H or 2H) of the top layer → what the head sees, (N, H or 2H), three times as wide for `pool`."""
+        rows = torch.arange(len(states), device=states.device)
+        last = states[rows, lengths - 1]
+        if self.backward_layers:  # the backward direction ends on the first word
+            size = states.shape[2] // 2
+            last = torch.cat([last[:, :size], states[:, 0, size:]], dim=1)
+        if self.readout != "pool":
+            return last
+        padding = torch.arange(states.shape[1], device=states.device) >= lengths[:, None]  # (N, T)
+        mean = states.masked_fill(padding[:, :, None], 0).sum(1) / lengths[:, None]
+        maximum = states.masked_fill(padding[:, :, None], -torch.inf).amax(1)
+        return torch.cat([last, mean, maximum], dim=1)
+
+
+def reverse(x: Tensor, lengths: Tensor) -> Tensor:
+    """Turn each sequence round within its own length: x (N, T, D), lengths (N,); the padding stays where it is."""
+    step = torch.arange(x.shape[1], device=x.device)  # (T,)
+    source = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)  # (N, T)
+    return x.gather(1, source[:, :, None].expand_as(x))
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers training may change."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def _cell(name: str) -> type[nn.RNNBase]:
+    if name not in CELLS:
+        raise ValueError(f"cell = {name!r} is not known: choose one of {', '.join(CELLS)}.")
+    return CELLS[name]

@@ -1,0 +1,152 @@
+"""Figures, drawn from records; each function returns its figure. The same model has the same colour everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import seaborn
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from torch import Tensor
+
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the line style is a second mark
+STYLES = {
+    "LSTM": ("#0072B2", "-"),
+    "RNN": ("#D55E00", "--"),
+    "LeNet": ("#009E73", "-."),
+    "linear": ("#555555", ":"),
+    "LSTM-hidden": ("#CC79A7", "--"),
+    "LSTM-layers": ("#E69F00", "-."),
+    "LSTM-dropout": ("#56B4E9", ":"),
+}
+CJK_FONTS = (
+    "Noto Sans CJK SC",
+    "Noto Sans CJK JP",
+    "Source Han Sans SC",
+    "Source Han Sans CN",
+    "WenQuanYi Micro Hei",
+    "WenQuanYi Zen Hei",
+    "PingFang SC",
+    "Hiragino Sans GB",
+    "Heiti SC",
+    "Microsoft YaHei",
+    "SimHei",
+)
+CHINESE = {
+    "epoch": "轮次",
+    "training loss": "训练损失",
+    "validation loss": "验证损失",
+    "training accuracy": "训练准确率",
+    "validation accuracy": "验证准确率",
+    "validation precision": "验证精确率",
+    "validation recall": "验证召回率",
+    "validation F1": "验证 F1",
+    "cross-entropy": "交叉熵",
+    "predicted": "预测类别",
+    "true": "真实类别",
+    "row (step)": "行(时间步)",
+    "pixel in the row": "行内像素",
+    "words in a review": "评论的词数",
+    "reviews": "评论数",
+    "cut at": "截断于",
+    "negative": "负面",
+    "positive": "正面",
+    "test accuracy": "测试准确率",
+    "share of the class": "占该类的比例",
+}
+_words: dict[str, str] = {}  # what labels are translated with; empty for English
+
+
+def set_language(lang: str) -> str:
+    """Label figures in `en` or `zh`; return the language in use, which stays `en` (with a hint) without a Chinese font."""
+    _words.clear()
+    installed = {font.name for font in font_manager.fontManager.ttflist}
+    fonts = [name for name in CJK_FONTS if name in installed]
+    plt.rcParams["font.family"] = ["DejaVu Sans"]
+    if lang == "zh" and not fonts:
+        print("No Chinese font was found, so figures are in English. Install one, for example the package fonts-noto-cjk.")
+    if lang == "zh" and fonts:
+        plt.rcParams["font.family"] = ["DejaVu Sans", fonts[0]]  # the second where the first has no glyph
+        _words.update(CHINESE)
+        return "zh"
+    return "en"
+
+
+def word(english: str) -> str:
+    """Return a label in the language in use."""
+    return _words.get(english, english)
+
+
+def training_curves(histories: Mapping[str, Sequence[Mapping]], measures: Sequence[str] = ()) -> Figure:
+    """Draw loss and accuracy, training and validation, of each model over its epochs: the report's 2 × 2.
+
+    histories: model → list of epoch records; measures: further validation scores for a third row,
+    of `precision`, `recall`, `f1`.
+    """
+    top = [["train_loss"] * 3 + ["val_loss"] * 3, ["train_accuracy"] * 3 + ["val_accuracy"] * 3]
+    third = [[f"val_{measure}" for measure in measures for _ in range(6 // len(measures))]] if measures else []
+    figure, panels = plt.subplot_mosaic(top + third, figsize=(10, 3.4 * len(top + third)), layout="constrained")
+    names = {"train": "training", "val": "validation", "f1": "F1"}
+    for key, ax in panels.items():
+        part, measure = key.split("_")
+        for name, history in histories.items():
+            colour, line = STYLES.get(name, (None, "-"))
+            epochs, values = [record["epoch"] for record in history], [record[key] for record in history]
+            ax.plot(epochs, values, line, color=colour, label=name, marker="o" if len(history) <= 20 else None, markersize=3.5)
+        ax.set_title(word(f"{names[part]} {names.get(measure, measure)}"), fontsize=11)
+        ax.set_xlabel(word("epoch"))
+        ax.xaxis.get_major_locator().set_params(integer=True)
+        if measure == "loss":
+            ax.set_ylabel(word("cross-entropy"))
+            ax.set_ylim(bottom=0)
+        else:
+            ax.yaxis.set_major_formatter("{x:.0%}" if ax.get_ylim()[1] - ax.get_ylim()[0] > 0.05 else "{x:.1%}")
+        ax.grid(alpha=0.3)
+        seaborn.despine(ax=ax)
+    panels["train_loss"].legend(frameon=False)
+    return figure
+
+
+def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> Figure:
+    """Draw the confusion matrix of each model side by side: counts in the cells, shares of the true class as colour."""
+    size = 4.6 if len(classes) > 2 else 3.2
+    figure, axes = plt.subplots(1, len(tests), figsize=(size * len(tests), size), squeeze=False, layout="constrained")
+    labels = [word(name) for name in classes]
+    for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
+        counts = np.array(test["confusion"])
+        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+        seaborn.heatmap(
+            shares, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=ax,
+            xticklabels=labels, yticklabels=labels, annot_kws={"fontsize": 7 if len(classes) > 2 else 11},
+        )  # fmt: skip
+        ax.set_title(f"{name}: {test['accuracy']:.2%}", fontsize=11)
+        ax.set_xlabel(word("predicted"))
+        ax.set_ylabel(word("true"))
+    return figure
+
+
+def digit_as_rows(x: Tensor, label: str, num_shown: int = 8) -> Figure:
+    """Draw a digit (T, D) beside some of its rows, as the recurrent models are given them one after another."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1, 1.6], layout="constrained")
+    left.imshow(x, cmap="gray_r")
+    left.set(title=label, xlabel=word("pixel in the row"), ylabel=word("row (step)"))
+    for place, row in enumerate(np.linspace(0, len(x) - 1, num_shown).astype(int)):
+        right.fill_between(range(x.shape[1]), -place, -place + 0.8 * (x[row] - x.min()) / (x.max() - x.min()), color="0.25")
+        right.text(-0.8, -place, str(row), ha="right", fontsize=9)
+        left.axhline(row, color="#D55E00", linewidth=0.8, alpha=0.6)
+    right.set(yticks=[], xlabel=word("pixel in the row"), ylabel=word("row (step)") + "\n", xlim=(0, x.shape[1] - 1))
+    seaborn.despine(ax=right, left=True)
+    return figure
+
+
+def length_histogram(lengths: Sequence[int], max_len: int) -> Figure:
+    """Draw how many words the reviews have, and where they are cut."""
+    figure, ax = plt.subplots(figsize=(8, 2.8), layout="constrained")
+    ax.hist(np.minimum(lengths, 1_200), bins=60, range=(0, 1_200), color="#56B4E9")
+    ax.axvline(max_len, color="#D55E00", label=f"{word('cut at')} {max_len}")
+    ax.set(xlabel=word("words in a review") + " (≥ 1200: 1200)", ylabel=word("reviews"))
+    ax.legend(frameon=False)
+    seaborn.despine(ax=ax)
+    return figure

@@ -1,0 +1,42 @@
+"""Shared pieces: small made-up data, so that unit tests need neither the network nor the full data."""
+
+from __future__ import annotations
+
+import os
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from labkit import imdb, mnist
+
+os.environ["TQDM_DISABLE"] = "1"
+
+
+@pytest.fixture
+def tiny_digits():
+    """32 random pictures, each labelled with the place of its bright row: a task that every model can learn."""
+    generator = torch.Generator().manual_seed(0)
+    y = torch.arange(32) % 10
+    x = 0.1 * torch.randn(32, 32, 32, generator=generator)
+    x[torch.arange(32), 3 * y] += 2.0
+    part = mnist.Split(x, y)
+    return SimpleNamespace(train=part, validation=part, test=part, source="made up", sha256="0")
+
+
+WORDS = ("bad", "awful", "film", "the", "plot", "actor", "good", "great")
+
+
+@pytest.fixture
+def tiny_reviews():
+    """24 made-up reviews of 1 to 12 words, positive if they end in a good word."""
+    random = np.random.default_rng(0)
+    labels = np.arange(24) % 2
+    texts = []
+    for label in labels:
+        filler = " ".join(random.choice(WORDS[2:6], size=random.integers(0, 12)))
+        texts.append(f"{filler} {'good' if label else 'bad'}".strip())
+    vocabulary = imdb.Vocabulary(WORDS)
+    part = imdb.encode(texts, labels, vocabulary, max_len=50)
+    return SimpleNamespace(train=part, validation=part, test=part, vocabulary=vocabulary, source="made up", sha256="0")

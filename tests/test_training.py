@@ -1,0 +1,212 @@
+"""The loop, against full-batch figures, a hand-written twin, and what a loop must never do."""
+
+import copy
+import math
+
+import pytest
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labkit import metrics, mnist, training
+from labkit.models import LeNet, SequenceClassifier, TextClassifier, count_parameters
+from labkit.progress import Progress, in_words
+
+SETTINGS = dict(num_epochs=2, batch_size=8, learning_rate=1e-3, seed=42)
+
+
+def digits_net(cell="LSTM"):
+    torch.manual_seed(0)
+    return SequenceClassifier(cell, 32, 16, 2, 10, dropout=0.3)
+
+
+def reviews_net(data, cell="LSTM", **kwargs):
+    torch.manual_seed(0)
+    return TextClassifier(cell, len(data.vocabulary), 8, 16, dropout=0.2, **kwargs)
+
+
+def test_loss_is_cross_entropy_or_binary_by_the_width_of_the_logits():
+    """References: -log of the softmax, and -log of the sigmoid."""
+    logits, y = torch.tensor([[1.0, 2.0, 0.5], [0.1, 0.2, 0.3]]), torch.tensor([1, 2])
+    expected = -(logits.exp() / logits.exp().sum(1, keepdim=True)).log()[[0, 1], y].mean()
+    torch.testing.assert_close(metrics.loss(logits, y), expected)
+    logit, y = torch.tensor([[2.0], [-1.0]]), torch.tensor([1, 1])
+    torch.testing.assert_close(metrics.loss(logit, y), -torch.sigmoid(logit).log().mean())
+
+
+def test_averages_are_weighted_by_examples(tiny_digits):
+    """With a learning rate of 0 the epoch's loss over batches of 5 (the last is short) is the loss of all at once."""
+    net = digits_net().eval()
+    net.rnn.dropout = 0.0
+    expected = metrics.loss(net(tiny_digits.train.x), tiny_digits.train.y).item()
+    optimizer = torch.optim.Adam(net.parameters(), lr=0.0)
+    with Progress("", 7, "") as progress:
+        loss, accuracy = training.train_epoch(
+            net, tiny_digits.train, tiny_digits.train.order(5), optimizer, None, 0.0, "fp32", progress
+        )
+    assert loss == pytest.approx(expected, rel=1e-5)
+    correct = (net(tiny_digits.train.x).argmax(1) == tiny_digits.train.y).sum().item()
+    assert accuracy == pytest.approx(correct / 32)
+
+
+def test_an_epoch_is_the_loop_written_out(tiny_digits):
+    """Reference: the same steps with plain Adam, by hand."""
+    net = LeNet()
+    twin = copy.deepcopy(net)
+    run = training.fit(net, tiny_digits, num_epochs=1, batch_size=8, learning_rate=1e-3, seed=7)
+    optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3)
+    order = torch.randperm(32, generator=torch.Generator().manual_seed(training.derive(7, "order", 1)))
+    for index in order.split(8):
+        loss = F.cross_entropy(twin(tiny_digits.train.x[index]), tiny_digits.train.y[index])
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    for ours, theirs in zip(run.model.parameters(), twin.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("make", [LeNet, lambda: digits_net("RNN"), lambda: digits_net("LSTM"), lambda: digits_net("GRU")])
+def test_eight_digits_are_learnt_by_heart(tiny_digits, make):
+    part = mnist.Split(tiny_digits.train.x[:8], tiny_digits.train.y[:8])
+    tiny_digits.train = tiny_digits.validation = part
+    torch.manual_seed(0)
+    run = training.fit(make(), tiny_digits, num_epochs=60, batch_size=8, learning_rate=1e-2)
+    assert run.history[run.best_epoch - 1]["val_accuracy"] == 1.0
+
+
+@pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
+def test_reviews_are_learnt_by_heart(tiny_reviews, cell):
+    run = training.fit(reviews_net(tiny_reviews, cell), tiny_reviews, num_epochs=40, batch_size=8, learning_rate=1e-2)
+    assert run.history[run.best_epoch - 1]["val_accuracy"] == 1.0
+
+
+def test_same_seed_same_run_whatever_ran_before(tiny_reviews):
+    net = reviews_net(tiny_reviews, n_layers=2)
+    first = training.fit(net, tiny_reviews, **SETTINGS)
+    torch.rand(1000)  # as another cell might
+    again = training.fit(net, tiny_reviews, **SETTINGS)
+    other = training.fit(net, tiny_reviews, **SETTINGS | {"seed": 43})
+    without_time = [[{**record, "seconds": 0} for record in run.history] for run in (first, again, other)]
+    assert without_time[0] == without_time[1] != without_time[2]
+    for key, value in first.model.state_dict().items():
+        assert torch.equal(value, again.model.state_dict()[key])
+
+
+def test_fit_leaves_the_model_it_was_given_as_it_was(tiny_digits):
+    net = digits_net()
+    before = copy.deepcopy(net.state_dict())
+    training.fit(net, tiny_digits, **SETTINGS)
+    assert all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+
+
+class Stub(nn.Module):
+    """Answers class k on the k-th validation; its weight counts the steps taken."""
+
+    def __init__(self, answers):
+        super().__init__()
+        self.answers, self.calls, self.steps = answers, 0, nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        if self.training:
+            return self.steps * torch.ones(len(x), 10)
+        self.calls += 1
+        return F.one_hot(torch.full((len(x),), self.answers[self.calls - 1]), 10).float()
+
+
+def test_best_epoch_is_the_first_of_the_best_and_its_weights_come_back():
+    """Labels 0, 0, 0, 1, 2: answering 1, 0, 2, 0 makes epochs 2 and 4 the best, so epoch 2 is kept."""
+    part = mnist.Split(torch.zeros(5, 32, 32), torch.tensor([0, 0, 0, 1, 2]))
+    data = type("Data", (), {"train": part, "validation": part})
+    seen = []
+    net = Stub([1, 0, 2, 0])
+    net.load_state_dict = lambda weights: seen.append(weights)
+    run = training.fit(net, data, num_epochs=4, batch_size=5)
+    assert run.best_epoch == 2
+    assert [round(record["val_accuracy"], 1) for record in run.history] == [0.2, 0.6, 0.2, 0.6]
+
+
+def test_the_best_weights_are_restored(tiny_digits):
+    """The first epoch without a mistake is the best; training on moves the weights, and the loss tells which are back."""
+    run = training.fit(digits_net(), tiny_digits, num_epochs=40, batch_size=8, learning_rate=1e-2)
+    loss = metrics.loss(training.predict(run.model, tiny_digits.validation), tiny_digits.validation.y).item()
+    assert run.best_epoch < 40 and run.history[-1]["val_loss"] != pytest.approx(loss)
+    assert run.history[run.best_epoch - 1]["val_loss"] == pytest.approx(loss)
+
+
+def test_history_has_what_the_course_shows(tiny_digits):
+    run = training.fit(LeNet(), tiny_digits, **SETTINGS)
+    names = "epoch train_loss train_accuracy val_loss val_accuracy val_precision val_recall val_f1 learning_rate seconds"
+    assert [set(record) for record in run.history] == [set(names.split())] * 2
+    assert run.train_seconds == pytest.approx(sum(record["seconds"] for record in run.history))
+    assert run.num_parameters == count_parameters(LeNet())
+
+
+def test_predict_keeps_the_order_the_mode_and_the_state(tiny_reviews):
+    net = reviews_net(tiny_reviews).train()
+    before = copy.deepcopy(net.state_dict())
+    logits = training.predict(net, tiny_reviews.test, batch_size=5)
+    assert net.training and all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    net.eval()
+    for row in range(len(tiny_reviews.test)):
+        ids, lengths, _ = tiny_reviews.test.batch(torch.tensor([row]))
+        torch.testing.assert_close(logits[row], net(ids, lengths)[0])
+
+
+def test_one_cycle_climbs_to_its_peak_and_falls(tiny_digits):
+    run = training.fit(LeNet(), tiny_digits, num_epochs=10, batch_size=8, learning_rate=1e-3, peak=4.0)
+    rates = [record["learning_rate"] for record in run.history]
+    assert rates[0] == pytest.approx(1e-3)
+    assert max(rates) == pytest.approx(4e-3, rel=0.05) and rates.index(max(rates)) in (2, 3)
+    assert rates[-1] < 1e-3
+    constant = training.fit(LeNet(), tiny_digits, **SETTINGS)
+    assert {record["learning_rate"] for record in constant.history} == {1e-3}
+
+
+def test_a_single_step_can_be_a_cycle(tiny_digits):
+    run = training.fit(LeNet(), tiny_digits, num_epochs=1, batch_size=32, peak=4.0)
+    assert math.isfinite(run.history[0]["train_loss"])
+
+
+def test_clipping_bounds_the_gradient(tiny_digits):
+    """Reference: a step of plain SGD moves the weights by at most clip_norm times the learning rate."""
+    net = LeNet()
+    before = nn.utils.parameters_to_vector(net.parameters()).clone()
+    optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
+    with Progress("", 1, "") as progress:
+        training.train_epoch(net, tiny_digits.train, tiny_digits.train.order(32), optimizer, None, 0.01, "fp32", progress)
+    moved = (nn.utils.parameters_to_vector(net.parameters()) - before).norm().item()
+    assert 0 < moved <= 0.01 * 1.001
+
+
+def test_batch_of_one(tiny_reviews):
+    run = training.fit(reviews_net(tiny_reviews), tiny_reviews, num_epochs=1, batch_size=1)
+    assert math.isfinite(run.history[0]["val_loss"])
+
+
+def test_bf16_is_close_to_fp32(tiny_digits):
+    net = digits_net()
+    half = training.predict(net, tiny_digits.test, precision="bf16")
+    assert half.dtype == torch.float32
+    torch.testing.assert_close(half, training.predict(net, tiny_digits.test), rtol=0.05, atol=0.02)
+
+
+def test_a_long_training_is_announced_and_a_short_one_is_not(capsys, monkeypatch):
+    clock = iter(range(0, 10_000, 10))
+    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
+    with Progress("LSTM", 1_000, "10 epochs") as progress:
+        for _ in range(30):
+            progress.step(1.0, 1, 1)
+    assert capsys.readouterr().out.startswith("LSTM: about 8 minutes for 10 epochs.")
+    with Progress("LSTM", 100, "10 epochs") as progress:
+        for _ in range(30):
+            progress.step(1.0, 1, 1)
+    assert capsys.readouterr().out == ""
+
+
+def test_durations_in_words():
+    assert [in_words(s) for s in (30, 120, 5400, 7300)] == [
+        "about 30 seconds",
+        "about 2 minutes",
+        "about 2 hours",
+        "about 2 hours",
+    ]
