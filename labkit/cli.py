@@ -65,14 +65,14 @@ def show(paths: tuple[Path, ...]) -> None:
     """Print the results of runs: PATHS are executed notebooks, run folders or result files."""
     import json
 
-    from labkit import results
+    from labkit import reports
 
     for path in paths:
         folder = _run_folder(path)
         result = folder if folder.is_file() else folder / "result.json"
         if not result.exists():
             sys.exit(f"{path}: no finished run here ({result} is not there)")
-        click.echo("\n" + results.summary(json.loads(result.read_text(encoding="utf-8"))) + "\n")
+        click.echo("\n" + reports.summary(json.loads(result.read_text(encoding="utf-8"))) + "\n")
         if path.suffix == ".ipynb":
             click.echo(f"executed notebook: {path.resolve()}")
         for file in sorted(result.parent.glob("*.png")) + sorted(result.parent.glob("*.txt")):

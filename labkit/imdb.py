@@ -9,7 +9,7 @@ import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -61,7 +61,7 @@ class Split:
     starts: Tensor  # (N,)
     lengths: Tensor  # (N,) words, at least 1
     y: Tensor  # (N,) 0 negative, 1 positive
-    texts: tuple[str, ...]  # uncut, for the linear baseline
+    texts: tuple[str, ...] = field(repr=False)  # uncut, for the linear baseline; never printed by accident
     width: int  # words a batch is padded to; 0: to its own longest review
 
     def __len__(self) -> int:
@@ -160,7 +160,9 @@ def cut(index: np.ndarray, texts: Sequence[str], labels: np.ndarray, size: int) 
     """
     times = Counter(texts[k] for k in index)
     single = np.array([times[texts[k]] == 1 for k in index])
-    kept, cut_off = train_test_split(index[single], test_size=size, stratify=labels[index[single]], random_state=sources.SPLIT_SEED)
+    kept, cut_off = train_test_split(
+        index[single], test_size=size, stratify=labels[index[single]], random_state=sources.SPLIT_SEED
+    )
     rest = np.concatenate([kept, index[~single]])
     return np.random.default_rng(sources.SPLIT_SEED).permutation(rest), cut_off
 

@@ -3,29 +3,29 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 
 import torch
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
+from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor
 
+from labkit.imdb import Split, tokenize
 from labkit.training import Run
 
 
-def fit(texts: Sequence[str], y: Tensor, tokenize: Callable[[str], list[str]], min_freq: int = 2) -> Run:
-    """Fit the baseline on texts and labels y (N,), with the words that `tokenize` gives and `min_freq` texts hold."""
+def fit(train: Split, min_freq: int = 2) -> Run:
+    """Fit the baseline on the whole texts of `train`, with the words and pairs that `min_freq` of them hold."""
     words = TfidfVectorizer(
         tokenizer=tokenize, lowercase=False, token_pattern=None, ngram_range=(1, 2), min_df=min_freq, sublinear_tf=True
     )
     model = make_pipeline(words, LogisticRegression(C=30.0, solver="liblinear"))
     started = time.perf_counter()
-    model.fit(texts, y.numpy())
+    model.fit(train.texts, train.y.numpy())
     seconds = time.perf_counter() - started
     return Run(model, [], 0, seconds, model[-1].coef_.size + 1)  # no epochs
 
 
-def predict(run: Run, texts: Sequence[str]) -> Tensor:
-    """Return one logit a text: (N, 1)."""
-    return torch.from_numpy(run.model.decision_function(texts)).float().unsqueeze(1)
+def predict(model: Pipeline, data: Split) -> Tensor:
+    """Return one logit a review: (N, 1)."""
+    return torch.from_numpy(model.decision_function(data.texts)).float().unsqueeze(1)

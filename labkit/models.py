@@ -79,6 +79,7 @@ class TextClassifier(nn.Module):
             raise ValueError(f"readout = {readout!r} is not allowed: choose one of {', '.join(READOUTS)}.")
         self.readout = readout
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=0)
+        self.embedding.weight.data.mul_(0.1)  # small, so that what is learnt soon outweighs what was drawn
         self.dropout = nn.Dropout(dropout)
         width = hidden_dim * (2 if bidirectional else 1)
         sizes = [embedding_dim] + [width] * (n_layers - 1)

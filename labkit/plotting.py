@@ -11,6 +11,8 @@ from matplotlib import font_manager
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from labkit import labels
+
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the line style is a second mark
 STYLES = {
     "LSTM": ("#0072B2", "-"),
@@ -34,49 +36,25 @@ CJK_FONTS = (
     "Microsoft YaHei",
     "SimHei",
 )
-CHINESE = {
-    "epoch": "轮次",
-    "training loss": "训练损失",
-    "validation loss": "验证损失",
-    "training accuracy": "训练准确率",
-    "validation accuracy": "验证准确率",
-    "validation precision": "验证精确率",
-    "validation recall": "验证召回率",
-    "validation F1": "验证 F1",
-    "cross-entropy": "交叉熵",
-    "predicted": "预测类别",
-    "true": "真实类别",
-    "row (step)": "行(时间步)",
-    "pixel in the row": "行内像素",
-    "words in a review": "评论的词数",
-    "reviews": "评论数",
-    "cut at": "截断于",
-    "negative": "负面",
-    "positive": "正面",
-    "test accuracy": "测试准确率",
-    "share of the class": "占该类的比例",
-}
-_words: dict[str, str] = {}  # what labels are translated with; empty for English
+_language = ["en"]  # of the labels
 
 
 def set_language(lang: str) -> str:
     """Label figures in `en` or `zh`; return the language in use, which stays `en` (with a hint) without a Chinese font."""
-    _words.clear()
     installed = {font.name for font in font_manager.fontManager.ttflist}
     fonts = [name for name in CJK_FONTS if name in installed]
-    plt.rcParams["font.family"] = ["DejaVu Sans"]
     if lang == "zh" and not fonts:
         print("No Chinese font was found, so figures are in English. Install one, for example the package fonts-noto-cjk.")
-    if lang == "zh" and fonts:
-        plt.rcParams["font.family"] = ["DejaVu Sans", fonts[0]]  # the second where the first has no glyph
-        _words.update(CHINESE)
-        return "zh"
-    return "en"
+        lang = "en"
+    # a glyph is taken from the first font that has it
+    plt.rcParams["font.family"] = ["DejaVu Sans", fonts[0]] if lang == "zh" else ["DejaVu Sans"]
+    _language[0] = lang
+    return lang
 
 
 def word(english: str) -> str:
     """Return a label in the language in use."""
-    return _words.get(english, english)
+    return labels.word(english, _language[0])
 
 
 def training_curves(histories: Mapping[str, Sequence[Mapping]], measures: Sequence[str] = ()) -> Figure:
@@ -113,13 +91,13 @@ def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> 
     """Draw the confusion matrix of each model side by side: counts in the cells, shares of the true class as colour."""
     size = 4.6 if len(classes) > 2 else 3.2
     figure, axes = plt.subplots(1, len(tests), figsize=(size * len(tests), size), squeeze=False, layout="constrained")
-    labels = [word(name) for name in classes]
+    names = [word(name) for name in classes]
     for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
         counts = np.array(test["confusion"])
         shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seaborn.heatmap(
             shares, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=ax,
-            xticklabels=labels, yticklabels=labels, annot_kws={"fontsize": 7 if len(classes) > 2 else 11},
+            xticklabels=names, yticklabels=names, annot_kws={"fontsize": 7 if len(classes) > 2 else 11},
         )  # fmt: skip
         ax.set_title(f"{name}: {test['accuracy']:.2%}", fontsize=11)
         ax.set_xlabel(word("predicted"))
@@ -132,11 +110,13 @@ def digit_as_rows(x: Tensor, label: str, num_shown: int = 8) -> Figure:
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1, 1.6], layout="constrained")
     left.imshow(x, cmap="gray_r")
     left.set(title=label, xlabel=word("pixel in the row"), ylabel=word("row (step)"))
-    for place, row in enumerate(np.linspace(0, len(x) - 1, num_shown).astype(int)):
+    rows = np.linspace(0, len(x) - 1, num_shown).astype(int)
+    for place, row in enumerate(rows):
         right.fill_between(range(x.shape[1]), -place, -place + 0.8 * (x[row] - x.min()) / (x.max() - x.min()), color="0.25")
-        right.text(-0.8, -place, str(row), ha="right", fontsize=9)
         left.axhline(row, color="#D55E00", linewidth=0.8, alpha=0.6)
-    right.set(yticks=[], xlabel=word("pixel in the row"), ylabel=word("row (step)") + "\n", xlim=(0, x.shape[1] - 1))
+    right.set(xlabel=word("pixel in the row"), ylabel=word("row (step)"), xlim=(0, x.shape[1] - 1))
+    right.set_yticks([-place for place in range(len(rows))], rows)
+    right.tick_params(axis="y", length=0)
     seaborn.despine(ax=right, left=True)
     return figure
 

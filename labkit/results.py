@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves behind, whether it is finished, and the tables made from it.
+"""The run folder: what a run leaves behind, and whether it is finished.
 
 `result.json` is written last and whole: a folder without it holds no result.
 """
@@ -16,7 +16,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.figure
-import pandas
 import torch
 from torch import Tensor, nn
 
@@ -144,40 +143,6 @@ def record(name: str) -> dict | None:
     """Return the committed result of a longer run, or None if the course came without it."""
     path = RECORDS / f"{name}.json"
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
-
-
-def table(models: dict[str, dict]) -> pandas.DataFrame:
-    """Return one row a model: size, epochs, test scores with Wilson's 95 % interval, seconds of training."""
-    rows = {}
-    for name, model in models.items():
-        test, (low, high) = model["test"], model["test"]["accuracy_interval"]
-        rows[name] = {
-            "parameters": f"{model['num_parameters']:,}",
-            "best epoch": f"{model['best_epoch']} of {len(model['history'])}" if model["history"] else "–",
-            "test accuracy": f"{test['accuracy']:.2%}",
-            "95 % interval": f"{low:.2%} – {high:.2%}",
-            "precision": f"{test['precision']:.4f}",
-            "recall": f"{test['recall']:.4f}",
-            "F1": f"{test['f1']:.4f}",
-            "training": f"{model['train_seconds']:.1f} s",
-        }
-    return pandas.DataFrame.from_dict(rows, orient="index")
-
-
-def settings_table(lab: SimpleNamespace) -> pandas.DataFrame:
-    """Return the resolved settings, one row each."""
-    return pandas.DataFrame({"value": {name: str(value) for name, value in vars(lab).items()}})
-
-
-def summary(result: dict) -> str:
-    """Return a finished run in words: what was run on what, and the table of its models."""
-    data, where = result["data"], result["environment"]
-    head = (
-        f"{result['notebook']} · preset {result['preset']}, seed {result['parameters']['seed']} · {data['source']} data: "
-        f"{data['train']:,} / {data['validation']:,} / {data['test']:,} training / validation / test examples · "
-        f"{where['device_name']}, torch {where['versions']['torch']}"
-    )
-    return head + "\n\n" + table(result["models"]).to_string()
 
 
 def source_digest() -> str:

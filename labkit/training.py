@@ -17,6 +17,7 @@ from labkit import metrics
 from labkit.models import count_parameters
 from labkit.progress import Progress
 
+
 @dataclass
 class Run:
     """A training that has ended: the model of its best validation epoch, and a record of every epoch."""

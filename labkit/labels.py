@@ -1,0 +1,55 @@
+"""The words of figures and reports in Chinese. Tables keep their columns: a Chinese character is two letters wide."""
+
+from __future__ import annotations
+
+CHINESE = {
+    "epoch": "轮次",
+    "training loss": "训练损失",
+    "validation loss": "验证损失",
+    "training accuracy": "训练准确率",
+    "validation accuracy": "验证准确率",
+    "validation precision": "验证精确率",
+    "validation recall": "验证召回率",
+    "validation F1": "验证 F1",
+    "cross-entropy": "交叉熵",
+    "predicted": "预测类别",
+    "true": "真实类别",
+    "row (step)": "行(时间步)",
+    "pixel in the row": "行内像素",
+    "words in a review": "评论的词数",
+    "reviews": "评论数",
+    "cut at": "截断于",
+    "negative": "负面",
+    "positive": "正面",
+    "parameters": "参数量",
+    "best epoch": "最佳轮次",
+    "test accuracy": "测试准确率",
+    "95 % interval": "95 % 区间",
+    "precision": "精确率",
+    "recall": "召回率",
+    "training": "训练时间",
+    "preset": "预设",
+    "seed": "种子",
+    "official data": "官方数据",
+    "sample data": "示例数据",
+    "training / validation / test examples": "训练 / 验证 / 测试样本",
+    "Best model": "最佳模型",
+    "support": "样本数",
+    "accuracy": "准确率",
+    "macro avg": "宏平均",
+    "weighted avg": "加权平均",
+}
+
+
+def word(english: str, lang: str) -> str:
+    """Return a label in `en` or `zh`; one without a translation stays as it is."""
+    return CHINESE.get(english, english) if lang == "zh" else english
+
+
+def table(text: str, lang: str) -> str:
+    """Return a table of text with its known words translated and its columns where they were."""
+    if lang == "zh":
+        for english in sorted(CHINESE, key=len, reverse=True):
+            missing = len(english) - sum(2 if ord(letter) > 0x2E80 else 1 for letter in CHINESE[english])
+            text = text.replace(english, " " * max(0, missing) + CHINESE[english])
+    return text
