@@ -108,6 +108,7 @@ def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> 
 def digit_as_rows(x: Tensor, label: str, num_shown: int = 8) -> Figure:
     """Draw a digit (T, D) beside some of its rows, as the recurrent models are given them one after another."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=[1, 1.6], layout="constrained")
+    x = x.numpy()
     left.imshow(x, cmap="gray_r")
     left.set(title=label, xlabel=word("pixel in the row"), ylabel=word("row (step)"))
     rows = np.linspace(0, len(x) - 1, num_shown).astype(int)

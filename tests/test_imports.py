@@ -1,0 +1,70 @@
+"""The arrows between the modules: one direction, and leaves that do not know each other."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import labkit
+
+FOLDER = Path(labkit.__file__).parent
+ALLOWED = {
+    "__init__": set(),
+    "sources": set(),
+    "models": set(),
+    "metrics": set(),
+    "progress": set(),
+    "labels": set(),
+    "settings": {"sources"},
+    "downloads": {"sources"},
+    "mnist": {"sources", "downloads"},
+    "imdb": {"sources", "downloads"},
+    "training": {"metrics", "models", "progress"},
+    "linear": {"imdb", "training"},
+    "results": {"sources", "training"},
+    "reports": {"labels"},
+    "plotting": {"labels"},
+    "cli": {"__version__", "sources", "downloads", "reports"},
+}
+
+
+def imported(path):
+    """Return the names that a module takes from labkit, wherever in it."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and node.module == "labkit":
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labkit."):
+            names.add(node.module.split(".")[1])
+        elif isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("labkit.")}
+    return names
+
+
+def test_every_module_is_known():
+    assert {path.stem for path in FOLDER.glob("*.py")} == set(ALLOWED)
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_imports_follow_the_arrows(module):
+    assert imported(FOLDER / f"{module}.py") <= ALLOWED[module]
+
+
+@pytest.mark.parametrize("module", ALLOWED)
+def test_a_module_can_be_read_in_one_sitting(module):
+    assert len((FOLDER / f"{module}.py").read_text(encoding="utf-8").splitlines()) < 200
+
+
+def test_importing_labkit_loads_nothing_heavy():
+    code = "import sys, labkit; sys.exit(bool({'torch', 'datasets', 'matplotlib'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
+
+
+def test_notebook_imports_load_no_download_library():
+    """`datasets` reads its environment when it is imported and takes seconds: only a download may load it."""
+    code = (
+        "import sys; from labkit import imdb, linear, mnist, plotting, results, settings; sys.exit('datasets' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -1,0 +1,62 @@
+"""Figures: what is drawn is what the records say, with units, the same colours everywhere, and in two languages."""
+
+import matplotlib
+import pytest
+import torch
+from matplotlib import pyplot as plt
+
+from labkit import plotting
+
+matplotlib.use("Agg")
+
+
+@pytest.fixture(autouse=True)
+def tidy():
+    yield
+    plotting.set_language("en")
+    plt.close("all")
+
+
+def history(epochs, **values):
+    names = [f"{part}_{measure}" for part in ("train", "val") for measure in ("loss", "accuracy", "precision", "recall", "f1")]
+    return [{"epoch": k + 1, **dict.fromkeys(names, 0.5), **{name: v[k] for name, v in values.items()}} for k in range(epochs)]
+
+
+def test_curves_are_the_reports_two_by_two():
+    histories = {"RNN": history(3, val_loss=[0.9, 0.8, 0.7]), "LSTM": history(3, val_loss=[0.6, 0.5, 0.4])}
+    figure = plotting.training_curves(histories)
+    titles = [ax.get_title() for ax in figure.axes]
+    assert titles == ["training loss", "validation loss", "training accuracy", "validation accuracy"]
+    loss = figure.axes[1]
+    assert [list(line.get_ydata()) for line in loss.lines] == [[0.9, 0.8, 0.7], [0.6, 0.5, 0.4]]
+    assert [line.get_color() for line in loss.lines] == [plotting.STYLES["RNN"][0], plotting.STYLES["LSTM"][0]]
+    assert loss.get_xlabel() == "epoch" and loss.get_ylabel() == "cross-entropy"
+    assert len(plotting.training_curves(histories, ("precision", "recall", "f1")).axes) == 7
+    assert len(plotting.training_curves({"RNN": history(1)}).axes) == 4
+
+
+def test_confusion_matrices_show_counts():
+    test = {"confusion": [[3, 1], [0, 0]], "accuracy": 0.75}
+    figure = plotting.confusion_matrices({"RNN": test, "LSTM": test}, ("negative", "positive"))
+    assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1", "0", "0"]
+    assert [ax.get_title() for ax in figure.axes] == ["RNN: 75.00%", "LSTM: 75.00%"]
+
+
+def test_models_can_be_told_apart():
+    styles = list(plotting.STYLES.values())
+    assert len({colour for colour, _ in styles}) == len(styles)
+
+
+def test_digit_and_lengths_are_drawn():
+    assert len(plotting.digit_as_rows(torch.randn(32, 32), "a 7").axes) == 2
+    ax = plotting.length_histogram([5, 500, 3_000], 500).axes[0]
+    assert sum(patch.get_height() for patch in ax.patches) == 3, "a very long review is counted too"
+
+
+def test_chinese_needs_a_font_and_says_so_without_one(capsys, monkeypatch):
+    monkeypatch.setattr(plotting, "CJK_FONTS", ())
+    assert plotting.set_language("zh") == "en"
+    assert capsys.readouterr().out.count("\n") == 1 and plotting.word("epoch") == "epoch"
+    monkeypatch.setattr(plotting, "CJK_FONTS", ("DejaVu Sans",))  # an installed font stands in for a Chinese one
+    assert plotting.set_language("zh") == "zh" and plotting.word("epoch") == "轮次"
+    assert plotting.training_curves({"RNN": history(2)}).axes[0].get_title() == "训练损失"

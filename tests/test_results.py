@@ -1,0 +1,140 @@
+"""The run folder, the tables and the command line: a result is whole or not there, and never another run's."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+import torch
+from click.testing import CliRunner
+
+from labkit import cli, metrics, reports, results, training
+from labkit.models import LeNet
+
+
+@pytest.fixture
+def lab(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    return SimpleNamespace(
+        notebook="01_mnist", preset="quick", seed=42, device="cpu", lang="en", run_dir="", fresh=False, hidden_size=8
+    )
+
+
+def run_it(lab, data):
+    """Train LeNet for an epoch, as a notebook does, and return the folder and the result."""
+    folder = results.open_run(lab, data)
+    torch.manual_seed(0)
+    net = LeNet()
+    run = folder.recall("LeNet", net) or training.fit(net, data, num_epochs=1, batch_size=8)
+    if not folder.finished:
+        folder.keep("LeNet", run, training.predict(run.model, data.test))
+    test = metrics.test_scores(folder.test_logits("LeNet"), data.test.y)
+    return folder, run, folder.finish({"LeNet": results.model_record(run, test)})
+
+
+def test_result_json_has_what_is_promised(lab, tiny_digits):
+    folder, run, result = run_it(lab, tiny_digits)
+    stored = json.loads((folder.path / "result.json").read_text())
+    assert stored == result
+    assert set(stored) == {"notebook", "preset", "parameters", "data", "models", "environment"}
+    assert set(stored["models"]["LeNet"]) == {"history", "best_epoch", "test", "train_seconds", "num_parameters"}
+    assert stored["parameters"]["hidden_size"] == 8 and stored["data"]["train"] == 32
+    assert stored["environment"]["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["LeNet.pt", "result.json", "settings.sha256"]
+
+
+def test_a_finished_run_is_shown_and_not_repeated(lab, tiny_digits, capsys, monkeypatch):
+    folder, run, result = run_it(lab, tiny_digits)
+    monkeypatch.setattr(training, "fit", None)  # calling it would fail
+    again, recalled, same = run_it(lab, tiny_digits)
+    assert "its results are shown, not made again" in capsys.readouterr().out
+    assert again.path == folder.path and same == result and recalled.history == run.history
+    for key, value in run.model.state_dict().items():
+        assert torch.equal(value, recalled.model.state_dict()[key])
+
+
+def test_fresh_and_other_settings_train_again(lab, tiny_digits, tmp_path):
+    folder, _, _ = run_it(lab, tiny_digits)
+    lab.fresh = True
+    assert results.open_run(lab, tiny_digits).finished is None and not (folder.path / "result.json").exists()
+    lab.fresh, lab.hidden_size = False, 16
+    assert results.open_run(lab, tiny_digits).path != folder.path
+    lab.hidden_size, lab.lang = 8, "zh"
+    assert results.open_run(lab, tiny_digits).path == folder.path, "the language of the labels makes no other run"
+
+
+def test_labkits_own_source_and_the_data_are_part_of_what_names_a_run(lab, tiny_digits, monkeypatch):
+    path = results.open_run(lab, tiny_digits).path
+    tiny_digits.sha256 = "1"
+    other_data = results.open_run(lab, tiny_digits).path
+    monkeypatch.setattr(results, "source_digest", lambda: "edited")
+    assert len({path, other_data, results.open_run(lab, tiny_digits).path}) == 3
+
+
+def test_a_relative_run_dir_is_the_callers_and_never_overwritten_by_other_settings(
+    lab, tiny_digits, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.chdir(tmp_path)
+    lab.run_dir = "mine"
+    folder, _, _ = run_it(lab, tiny_digits)
+    assert folder.path == tmp_path / "mine" and f"run folder: {tmp_path / 'mine'}" in capsys.readouterr().out
+    lab.hidden_size = 16
+    with pytest.raises(ValueError, match="holds the result of other settings.*fresh = True"):
+        results.open_run(lab, tiny_digits)
+    lab.fresh = True
+    assert results.open_run(lab, tiny_digits).finished is None
+
+
+def test_a_failed_write_leaves_nothing(lab, tiny_digits):
+    folder = results.open_run(lab, tiny_digits)
+    with pytest.raises(ValueError):  # a loss that is no number is no JSON either
+        folder.finish({"LeNet": {"history": [{"train_loss": float("nan")}]}})
+    with pytest.raises(RuntimeError):
+        folder._write("half.txt", _fail)
+    assert [path.name for path in folder.path.iterdir()] == ["settings.sha256"]
+
+
+def _fail(path):
+    path.write_text("half")
+    raise RuntimeError
+
+
+def test_table_and_summary(lab, tiny_digits):
+    _, run, result = run_it(lab, tiny_digits)
+    table = reports.table(result["models"])
+    assert table.loc["LeNet", "parameters"] == "82,826" and table.loc["LeNet", "best epoch"] == "1 of 1"
+    accuracy = result["models"]["LeNet"]["test"]["accuracy"]
+    assert table.loc["LeNet", "test accuracy"] == f"{accuracy:.2%}"
+    text = reports.summary(result)
+    assert "preset quick, seed 42" in text and "32 / 32 / 32" in text and f"torch {torch.__version__.split('+')[0]}" in text
+    result["parameters"]["lang"] = "zh"
+    chinese = reports.comparison(result, "LeNet", metrics.report(torch.eye(10), torch.arange(10), [str(k) for k in range(10)]))
+    assert (
+        "测试准确率" in chinese and "最佳模型: LeNet" in chinese and "test accuracy" not in chinese and "recall" not in chinese
+    )
+
+
+def test_show_prints_a_run_by_folder_file_and_notebook(lab, tiny_digits, tmp_path):
+    import nbformat
+    from nbformat.v4 import new_code_cell, new_notebook, new_output
+
+    folder, _, _ = run_it(lab, tiny_digits)
+    printed = new_output("stream", text=f"run folder: {folder.path}\n")
+    notebook = tmp_path / "out.ipynb"
+    nbformat.write(new_notebook(cells=[new_code_cell("", outputs=[printed])]), notebook)
+    for path in (folder.path, folder.path / "result.json", notebook):
+        shown = CliRunner().invoke(cli.main, ["show", str(path)])
+        assert shown.exit_code == 0 and "LeNet" in shown.output and "preset quick" in shown.output
+    assert f"executed notebook: {notebook}" in shown.output
+    nbformat.write(new_notebook(), notebook)
+    assert "not executed yet" in str(CliRunner().invoke(cli.main, ["show", str(notebook)]).exception)
+    (folder.path / "result.json").unlink()
+    assert "no finished run here" in str(CliRunner().invoke(cli.main, ["show", str(folder.path)]).exception)
+
+
+def test_data_commands(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    shown = CliRunner().invoke(cli.main, ["data", "where"]).output
+    assert str(tmp_path) in shown and shown.count("absent") == 6
+    checked = CliRunner().invoke(cli.main, ["data", "check", "mnist"])
+    assert checked.exit_code == 1 and "is not there" in str(checked.exception)
+    assert CliRunner().invoke(cli.main, ["data", "get", "digits"]).exit_code == 2
