@@ -33,7 +33,7 @@ run: $(READY)
 
 test: lint
 	rm -rf "$(CHECKED)" && mkdir -p "$(CHECKED)"
-	LABKIT_RUNS="$(CHECKED)" $(BIN)/pytest --nbval-lax --nbval-current-env notebooks
+	LABKIT_CHECKED_RUNS="$(CHECKED)" $(BIN)/pytest --nbval-lax --nbval-current-env notebooks
 	LABKIT_CHECKED_RUNS="$(CHECKED)" $(BIN)/pytest
 
 lint: $(READY)

@@ -38,9 +38,9 @@ def where() -> None:
 @data.command()
 @click.argument("which", nargs=-1, type=click.Choice(list(NOTEBOOKS)))
 def get(which: tuple[str, ...]) -> None:
-    """Download what is not there yet (about 11 MB of digits, 42 MB of reviews) and verify it."""
+    """Download what is not there yet (about 11 MB of digits, 85 MB of reviews, half of them kept) and verify it."""
     for name in which or NOTEBOOKS:
-        _verified(name, downloads.get)
+        _verified(name, downloads.get, downloads.check)
 
 
 @data.command()
@@ -51,9 +51,10 @@ def check(which: tuple[str, ...]) -> None:
         _verified(name, downloads.check)
 
 
-def _verified(name: str, action) -> None:
+def _verified(name: str, *actions) -> None:
     try:
-        action(NOTEBOOKS[name])
+        for action in actions:
+            action(NOTEBOOKS[name])
     except sources.DataError as error:
         sys.exit(f"{name}: {error}")
     click.echo(f"{name}: all files are there and right, in {sources.data_root()}")
@@ -71,8 +72,9 @@ def show(paths: tuple[Path, ...]) -> None:
         folder = _run_folder(path)
         result = folder if folder.is_file() else folder / "result.json"
         if not result.exists():
-            sys.exit(f"{path}: no finished run here ({result} is not there)")
-        click.echo("\n" + reports.summary(json.loads(result.read_text(encoding="utf-8"))) + "\n")
+            sys.exit(f"{path}: no finished run here ({result} is not there; was it made on another machine?)")
+        stored = json.loads(result.read_text(encoding="utf-8"))
+        click.echo("\n" + reports.summary(stored, stored["parameters"]["lang"]) + "\n")
         if path.suffix == ".ipynb":
             click.echo(f"executed notebook: {path.resolve()}")
         for file in sorted(result.parent.glob("*.png")) + sorted(result.parent.glob("*.txt")):

@@ -38,7 +38,6 @@ def get(notebook: str) -> list[Path]:
             os.replace(path, folder / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    check(notebook)
     return list(sources.official_files(notebook).values())
 
 

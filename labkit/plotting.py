@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
@@ -41,8 +42,7 @@ _language = ["en"]  # of the labels
 
 def set_language(lang: str) -> str:
     """Label figures in `en` or `zh`; return the language in use, which stays `en` (with a hint) without a Chinese font."""
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    fonts = [name for name in CJK_FONTS if name in installed]
+    fonts = _chinese_fonts() if lang == "zh" else []
     if lang == "zh" and not fonts:
         print("No Chinese font was found, so figures are in English. Install one, for example the package fonts-noto-cjk.")
         lang = "en"
@@ -50,6 +50,17 @@ def set_language(lang: str) -> str:
     plt.rcParams["font.family"] = ["DejaVu Sans", fonts[0]] if lang == "zh" else ["DejaVu Sans"]
     _language[0] = lang
     return lang
+
+
+def _chinese_fonts() -> list[str]:
+    """Return the known Chinese fonts that are installed, also those installed after matplotlib made its list."""
+    listed = font_manager.fontManager
+    if not {font.name for font in listed.ttflist} & set(CJK_FONTS):
+        for path in set(font_manager.findSystemFonts()) - {font.fname for font in listed.ttflist}:
+            with contextlib.suppress(RuntimeError, OSError):  # a font that matplotlib cannot read
+                listed.addfont(path)
+    installed = {font.name for font in listed.ttflist}
+    return [name for name in CJK_FONTS if name in installed]
 
 
 def word(english: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from types import SimpleNamespace
 
 import pandas
@@ -32,23 +33,44 @@ def settings_table(lab: SimpleNamespace) -> pandas.DataFrame:
     return pandas.DataFrame({"value": {name: str(value) for name, value in vars(lab).items()}})
 
 
-def summary(result: dict) -> str:
-    """Return a finished run in words: what was run on what, and the table of its models."""
-    parameters, data, where = result["parameters"], result["data"], result["environment"]
+def validation_table(histories: Mapping[str, Sequence[Mapping]]) -> pandas.DataFrame:
+    """Return one row a model: its best validation epoch, the scores there, and its seconds an epoch."""
+    rows = {}
+    for name, history in histories.items():
+        top = max(history, key=lambda record: record["val_accuracy"])  # the first of the best
+        rows[name] = {
+            "best epoch": f"{top['epoch']} of {len(history)}",
+            "validation accuracy after epoch 1": f"{history[0]['val_accuracy']:.2%}",
+            "at the best": f"{top['val_accuracy']:.2%}",
+            "validation loss there": f"{top['val_loss']:.3f}",
+            "training loss there": f"{top['train_loss']:.3f}",
+            "seconds an epoch": f"{sum(record['seconds'] for record in history) / len(history):.1f}",
+        }
+    return pandas.DataFrame.from_dict(rows, orient="index")
+
+
+def headline(result: dict, lang: str = "en") -> str:
+    """Return in one line what was run on what."""
+    data, where = result["data"], result["environment"]
 
     def word(english: str) -> str:
-        return labels.word(english, parameters["lang"])
+        return labels.word(english, lang)
 
-    head = (
-        f"{result['notebook']} · {word('preset')} {result['preset']}, {word('seed')} {parameters['seed']} · "
+    return (
+        f"{result['notebook']} · {word('preset')} {result['preset']}, {word('seed')} {result['parameters']['seed']} · "
         f"{word(data['source'] + ' data')}: {data['train']:,} / {data['validation']:,} / {data['test']:,} "
         f"{word('training / validation / test examples')} · {where['device_name']}, torch {where['versions']['torch']}"
     )
-    # shown 200 columns wide whatever the window, and translated afterwards so that the columns stay straight
-    return head + "\n\n" + labels.table(table(result["models"]).to_string(line_width=200), parameters["lang"])
 
 
-def comparison(result: dict, best: str, classes: str) -> str:
-    """Return the comparison of a finished run as a text: its summary, the best model, and that one's score a class."""
-    lang = result["parameters"]["lang"]
-    return f"{summary(result)}\n\n{labels.word('Best model', lang)}: {best}\n\n{labels.table(classes, lang)}"
+def summary(result: dict, lang: str = "en") -> str:
+    """Return a finished run as a text: what was run on what, and the table of its models."""
+    # laid out whatever the window's width, and translated afterwards so that the columns stay straight
+    rows = table(result["models"]).to_string(line_width=200)
+    return f"{headline(result, lang)}\n\n{labels.table(rows, lang)}"
+
+
+def comparison(result: dict, best: str, classes: str, lang: str = "en") -> str:
+    """Return the report of a finished run: its summary, the best model, and that one's scores class by class."""
+    best_model = f"{labels.word('Best model', lang)}: {best}"
+    return f"{summary(result, lang)}\n\n{best_model}\n\n{labels.table(classes, lang)}"

@@ -23,15 +23,18 @@ from labkit import sources
 from labkit.training import Run
 
 PACKAGES = ("torch", "torchvision", "datasets", "scikit-learn", "matplotlib", "seaborn", "numpy", "scipy", "papermill")
+FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
 NOT_IN_DIGEST = ("run_dir", "fresh", "lang")  # they change where a result lies and how it is labelled, not what it is
+# of labkit's own source, read when it is loaded: a kernel goes on with the code it loaded, whatever is edited later
+SOURCE_SHA256 = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 RECORDS = sources.ROOT / "data" / "records"  # results of longer runs that come with the course
 
 
 class RunFolder:
     """The folder of one run. `finished` tells whether it already holds the result of just these settings and data."""
 
-    def __init__(self, path: Path, settings: dict, data: dict, finished: dict | None):
-        self.path, self.settings, self.data, self.finished = path, settings, data, finished
+    def __init__(self, path: Path, settings: dict, data: dict, digest: str, finished: dict | None):
+        self.path, self.settings, self.data, self.digest, self.finished = path, settings, data, digest, finished
 
     def recall(self, name: str, model: nn.Module | None = None) -> Run | None:
         """Return the Run that a finished run left under this name, or None if it is still to be trained.
@@ -40,10 +43,16 @@ class RunFolder:
         """
         if not self.finished:
             return None
+        again = "Set fresh = True and run the notebook from its parameters on."
+        if name not in self.finished["models"]:
+            raise ValueError(f"The finished run in {self.path} has no model {name}. {again}")
         record = self.finished["models"][name]
         if model is not None:
             model = copy.deepcopy(model)
-            model.load_state_dict(self._stored(name)["weights"])
+            try:
+                model.load_state_dict(self._stored(name)["weights"])
+            except (OSError, RuntimeError) as error:
+                raise ValueError(f"The finished run in {self.path} has no {name} of just this shape. {again}") from error
         return Run(model, record["history"], record["best_epoch"], record["train_seconds"], record["num_parameters"])
 
     def keep(self, name: str, run: Run, logits: Tensor) -> None:
@@ -67,23 +76,24 @@ class RunFolder:
         """Save a text as UTF-8 and return where."""
         return self._write(name, lambda path: path.write_text(text + "\n", encoding="utf-8"))
 
-    def finish(self, models: dict[str, dict]) -> dict:
-        """Write result.json, which says that the run is done, and return what stands in it."""
+    def result(self, models: dict[str, dict]) -> dict:
+        """Return what result.json is to hold: of a finished run, what it holds."""
+        return self.finished or {
+            "notebook": self.settings["notebook"],
+            "preset": self.settings["preset"],
+            "settings_sha256": self.digest,
+            "parameters": {name: value for name, value in self.settings.items() if name != "notebook"},
+            "data": self.data,
+            "models": models,
+            "environment": environment(self.settings["device"]),
+        }
+
+    def finish(self, result: dict) -> None:
+        """Write result.json, the last of all: it says that the run is done."""
         if not self.finished:
-            notebook = self.settings["notebook"]
-            parameters = {name: value for name, value in self.settings.items() if name != "notebook"}
-            result = {
-                "notebook": notebook,
-                "preset": self.settings["preset"],
-                "parameters": parameters,
-                "data": self.data,
-                "models": models,
-                "environment": environment(self.settings["device"]),
-            }
             text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
-            self._write("result.json", lambda path: path.write_text(text + "\n", encoding="utf-8"))
+            self.save_text(text, "result.json")
             self.finished = result
-        return self.finished
 
     def _write(self, name: str, write: Callable[[Path], object]) -> Path:
         """Write a file beside its place and move it there, so that it is never seen half done."""
@@ -106,26 +116,30 @@ def open_run(lab: SimpleNamespace, data) -> RunFolder:
     counts = {part: len(getattr(data, part)) for part in ("train", "validation", "test")}
     described = {"source": data.source, **counts, "sha256": data.sha256}
     determines = {name: value for name, value in settings.items() if name not in NOT_IN_DIGEST}
-    determines |= {"data": described, "labkit": source_digest(), "torch": torch.__version__}
+    determines |= {"data": described, "labkit": SOURCE_SHA256, "torch": torch.__version__}
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     chosen = sources.runs_root() / lab.notebook / digest[:12]
     path = (Path(lab.run_dir).expanduser() if lab.run_dir else chosen).resolve()
-    path.mkdir(parents=True, exist_ok=True)
-    key, result = path / "settings.sha256", path / "result.json"
-    if lab.fresh:
-        result.unlink(missing_ok=True)
-    if result.exists() and (not key.exists() or key.read_text() != digest):
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        result = path / "result.json"
+        finished = json.loads(result.read_text(encoding="utf-8")) if result.exists() else None
+        if finished and lab.fresh and finished["notebook"] == lab.notebook:
+            for name in ("result.json", "report.txt", *FIGURES, *(f"{model}.pt" for model in finished["models"])):
+                (path / name).unlink(missing_ok=True)
+            finished = None
+    except OSError as error:
+        raise ValueError(f"The run folder {path} cannot be used ({error.strerror}): choose another run_dir.") from error
+    if finished and finished.get("settings_sha256") != digest:
         raise ValueError(
             f"{path} holds the result of other settings, data or another version of labkit. "
             "Choose another run_dir, or set fresh = True to write over it."
         )
-    finished = json.loads(result.read_text(encoding="utf-8")) if result.exists() else None
-    key.write_text(digest)
     print(f"run folder: {path}")
     if finished:
         print("This run is finished: its results are shown, not made again. fresh = True runs it anew.")
-    return RunFolder(path, settings, described, finished)
+    return RunFolder(path, settings, described, digest, finished)
 
 
 def model_record(run: Run, test: dict) -> dict:
@@ -145,12 +159,6 @@ def record(name: str) -> dict | None:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
-def source_digest() -> str:
-    """Return a SHA-256 over labkit's own source."""
-    files = sorted(Path(__file__).parent.glob("*.py"))
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
-
-
 def environment(device: str) -> dict:
     """Return what a result depends on besides its settings: versions, machine and device."""
     on_gpu = device.startswith("cuda")
@@ -160,5 +168,5 @@ def environment(device: str) -> dict:
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "device_name": torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
         "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "labkit_sha256": source_digest(),
+        "labkit_sha256": SOURCE_SHA256,
     }

@@ -97,7 +97,7 @@ PARAMETERS = {
 PRESETS = {
     "01_mnist": {
         "quick": {"num_epochs": 3, "num_examples": 16_000, "num_test": 10_000, "peak": 4.0, "clip_norm": 0.0},
-        "full": {"num_epochs": 20, "num_examples": 48_000, "num_test": 10_000, "peak": 1.0, "clip_norm": 0.0},
+        "full": {"num_epochs": 20, "num_examples": 48_000, "num_test": 10_000, "peak": 2.0, "clip_norm": 0.0},
     },
     "02_imdb": {
         "quick": {"num_epochs": 2, "num_examples": 8_000, "num_test": 2_000, "peak": 2.0, "clip_norm": 0.25}
@@ -144,7 +144,7 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
 
 def choose_device(device: str) -> str:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there; raise SettingsError if it is not."""
-    count = torch.cuda.device_count()
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0  # a driver may be too old for this torch
     if device == "auto":
         return "cuda" if count else "cpu"
     allowed = ["cpu"] + (["cuda"] + [f"cuda:{n}" for n in range(count)] if count else [])
@@ -168,22 +168,21 @@ def injected_names() -> list[str]:
     """Names that papermill set in this kernel and that have not been checked yet.
 
     papermill takes any name and only warns, and a name that nobody reads can be seen nowhere but in
-    the cell it injects, which begins with `# Parameters`. Only cells run since the last check count,
-    so that working on in JupyterLab never meets an old one again.
+    the cell it injects, which begins with `# Parameters`. Only the last such cell since the last check
+    counts, so that working on in JupyterLab never meets an old one again.
     """
     try:
         from IPython import get_ipython
     except ImportError:
         return []
     shell = get_ipython()
-    names = []
     for cell in reversed(shell.user_ns.get("In", [])[:-1] if shell else []):
         if "settings.resolve(" in cell:
             break
         if cell.startswith("# Parameters\n"):
             assignments = [node for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
-            names += [node.targets[0].id for node in assignments if isinstance(node.targets[0], ast.Name)]
-    return names
+            return [node.targets[0].id for node in assignments if isinstance(node.targets[0], ast.Name)]
+    return []
 
 
 def hint(wrong: object, known: object) -> str:

@@ -58,8 +58,7 @@ def root_folder(variable: str, default: str) -> Path:
     if not os.environ.get(variable):
         return ROOT / default
     path = Path(os.environ[variable]).expanduser()
-    from_shell = Path(os.environ.get("PWD", ".")) / path
-    return (path if path.exists() or not from_shell.exists() else from_shell).resolve()
+    return (path if path.exists() else Path(os.environ.get("PWD", ".")) / path).resolve()
 
 
 def data_root() -> Path:

@@ -141,7 +141,7 @@ def predict(model: nn.Module, data, *, precision: str = "fp32", batch_size: int 
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which a model computes: bf16 where it is safe, or plain fp32."""
+    """Return the context in which a model computes: in bf16 what torch holds safe in it, or all in fp32."""
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 

@@ -6,23 +6,23 @@ from pathlib import Path
 
 os.environ.setdefault("LABKIT_PRESET", "quick")
 os.environ.setdefault("TQDM_DISABLE", "1")
-if os.environ.get("LABKIT_DATA"):  # kernels start in this folder, not in the caller's
-    os.environ["LABKIT_DATA"] = str(Path(os.environ["LABKIT_DATA"]).expanduser().resolve())
+for variable in ("LABKIT_DATA", "LABKIT_CHECKED_RUNS"):  # kernels start in this folder, not in the caller's
+    if os.environ.get(variable):
+        os.environ[variable] = str(Path(os.environ[variable]).expanduser().resolve())
 
 
 def pytest_configure(config):
-    """Give each cell ten minutes unless the caller says otherwise, and the runs a temporary folder."""
+    """Give each cell ten minutes unless the caller says otherwise, and the runs a folder of their own."""
     if getattr(config.option, "nbval_cell_timeout", None) == 2000:  # nbval's default: a dead kernel would hang as long
         config.option.nbval_cell_timeout = 600
-    if "LABKIT_RUNS" not in os.environ:
-        config.labkit_runs = tempfile.TemporaryDirectory(prefix="labkit-runs-")
-        os.environ["LABKIT_RUNS"] = config.labkit_runs.name
+    config.labkit_runs = tempfile.TemporaryDirectory(prefix="labkit-runs-")
+    # never a folder with runs of before: a finished one would be shown instead of made
+    os.environ["LABKIT_RUNS"] = os.environ.get("LABKIT_CHECKED_RUNS") or config.labkit_runs.name
 
 
 def pytest_unconfigure(config):
     """Remove the temporary folder."""
-    if hasattr(config, "labkit_runs"):
-        config.labkit_runs.cleanup()
+    config.labkit_runs.cleanup()
 
 
 def pytest_collectstart(collector):

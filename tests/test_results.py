@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from labkit import cli, metrics, reports, results, training
+from labkit import cli, metrics, reports, results, sources, training
 from labkit.models import LeNet
 
 
@@ -28,18 +28,20 @@ def run_it(lab, data):
     if not folder.finished:
         folder.keep("LeNet", run, training.predict(run.model, data.test))
     test = metrics.test_scores(folder.test_logits("LeNet"), data.test.y)
-    return folder, run, folder.finish({"LeNet": results.model_record(run, test)})
+    result = folder.result({"LeNet": results.model_record(run, test)})
+    folder.finish(result)
+    return folder, run, result
 
 
 def test_result_json_has_what_is_promised(lab, tiny_digits):
     folder, run, result = run_it(lab, tiny_digits)
     stored = json.loads((folder.path / "result.json").read_text())
     assert stored == result
-    assert set(stored) == {"notebook", "preset", "parameters", "data", "models", "environment"}
+    assert set(stored) == {"notebook", "preset", "settings_sha256", "parameters", "data", "models", "environment"}
     assert set(stored["models"]["LeNet"]) == {"history", "best_epoch", "test", "train_seconds", "num_parameters"}
     assert stored["parameters"]["hidden_size"] == 8 and stored["data"]["train"] == 32
     assert stored["environment"]["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert sorted(path.name for path in folder.path.iterdir()) == ["LeNet.pt", "result.json", "settings.sha256"]
+    assert sorted(path.name for path in folder.path.iterdir()) == ["LeNet.pt", "result.json"]
 
 
 def test_a_finished_run_is_shown_and_not_repeated(lab, tiny_digits, capsys, monkeypatch):
@@ -66,7 +68,7 @@ def test_labkits_own_source_and_the_data_are_part_of_what_names_a_run(lab, tiny_
     path = results.open_run(lab, tiny_digits).path
     tiny_digits.sha256 = "1"
     other_data = results.open_run(lab, tiny_digits).path
-    monkeypatch.setattr(results, "source_digest", lambda: "edited")
+    monkeypatch.setattr(results, "SOURCE_SHA256", "edited")
     assert len({path, other_data, results.open_run(lab, tiny_digits).path}) == 3
 
 
@@ -81,16 +83,45 @@ def test_a_relative_run_dir_is_the_callers_and_never_overwritten_by_other_settin
     with pytest.raises(ValueError, match="holds the result of other settings.*fresh = True"):
         results.open_run(lab, tiny_digits)
     lab.fresh = True
+    (folder.path / "my notes.png").touch()
     assert results.open_run(lab, tiny_digits).finished is None
+    assert [path.name for path in folder.path.iterdir()] == ["my notes.png"], "only what labkit wrote is removed"
+
+
+def test_fresh_never_removes_the_other_notebooks_result(lab, tiny_digits, tmp_path):
+    lab.run_dir = str(tmp_path / "mine")
+    folder, _, _ = run_it(lab, tiny_digits)
+    lab.notebook, lab.fresh = "02_imdb", True
+    with pytest.raises(ValueError, match="holds the result of other settings"):
+        results.open_run(lab, tiny_digits)
+    assert (folder.path / "result.json").exists()
+
+
+def test_a_folder_that_cannot_be_used_is_named(lab, tiny_digits, tmp_path):
+    (tmp_path / "file").touch()
+    lab.run_dir = str(tmp_path / "file")
+    with pytest.raises(ValueError, match="file cannot be used.*choose another run_dir"):
+        results.open_run(lab, tiny_digits)
+
+
+def test_a_finished_run_without_this_model_says_what_to_do(lab, tiny_digits):
+    folder, _, _ = run_it(lab, tiny_digits)
+    with pytest.raises(ValueError, match="has no model GRU. Set fresh = True"):
+        folder.recall("GRU", LeNet())
+    with pytest.raises(ValueError, match="no LeNet of just this shape. Set fresh = True"):
+        folder.recall("LeNet", LeNet(num_classes=3))
+    (folder.path / "LeNet.pt").unlink()
+    with pytest.raises(ValueError, match="no LeNet of just this shape"):
+        folder.recall("LeNet", LeNet())
 
 
 def test_a_failed_write_leaves_nothing(lab, tiny_digits):
     folder = results.open_run(lab, tiny_digits)
     with pytest.raises(ValueError):  # a loss that is no number is no JSON either
-        folder.finish({"LeNet": {"history": [{"train_loss": float("nan")}]}})
+        folder.finish(folder.result({"LeNet": {"history": [{"train_loss": float("nan")}]}}))
     with pytest.raises(RuntimeError):
         folder._write("half.txt", _fail)
-    assert [path.name for path in folder.path.iterdir()] == ["settings.sha256"]
+    assert list(folder.path.iterdir()) == []
 
 
 def _fail(path):
@@ -106,8 +137,8 @@ def test_table_and_summary(lab, tiny_digits):
     assert table.loc["LeNet", "test accuracy"] == f"{accuracy:.2%}"
     text = reports.summary(result)
     assert "preset quick, seed 42" in text and "32 / 32 / 32" in text and f"torch {torch.__version__.split('+')[0]}" in text
-    result["parameters"]["lang"] = "zh"
-    chinese = reports.comparison(result, "LeNet", metrics.report(torch.eye(10), torch.arange(10), [str(k) for k in range(10)]))
+    classes = metrics.report(torch.eye(10), torch.arange(10), [str(k) for k in range(10)])
+    chinese = reports.comparison(result, "LeNet", classes, "zh")
     assert (
         "测试准确率" in chinese and "最佳模型: LeNet" in chinese and "test accuracy" not in chinese and "recall" not in chinese
     )
@@ -135,6 +166,11 @@ def test_data_commands(monkeypatch, tmp_path):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     shown = CliRunner().invoke(cli.main, ["data", "where"]).output
     assert str(tmp_path) in shown and shown.count("absent") == 6
+    (tmp_path / "imdb").mkdir()
+    for name in sources.IMDB_FILES.values():
+        (tmp_path / "imdb" / name).touch()
+    got = CliRunner().invoke(cli.main, ["data", "get", "imdb"])
+    assert got.exit_code == 1 and "cannot be read as a parquet file" in str(got.exception), "what is there is verified too"
     checked = CliRunner().invoke(cli.main, ["data", "check", "mnist"])
     assert checked.exit_code == 1 and "is not there" in str(checked.exception)
     assert CliRunner().invoke(cli.main, ["data", "get", "digits"]).exit_code == 2

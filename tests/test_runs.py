@@ -126,4 +126,5 @@ def test_quick_reviews_are_good_enough_to_teach_with(quick):
     found = accuracies(result)
     assert result["preset"] == "quick" and result["data"]["test"] == 2_000
     assert found["LSTM"] >= 0.83 and found["linear"] >= 0.85
+    assert 0.6 <= found["RNN"] < found["LSTM"]
     assert list(found) == ["linear", "RNN", "LSTM"]

@@ -16,6 +16,7 @@ def plain_machine(monkeypatch):
     monkeypatch.delenv("LABKIT_PRESET", raising=False)
     monkeypatch.setattr(sources, "is_there", lambda notebook: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
 
 WRONG = [
@@ -71,7 +72,7 @@ def test_presets_fill_what_was_left_open_and_the_caller_wins():
     assert (quick.hidden_dim, quick.n_layers, full.hidden_dim, full.n_layers) == (128, 1, 256, 2)
     assert (full.num_epochs, full.num_examples, full.num_test) == (10, 22_500, 25_000)
     mnist = resolve("01_mnist", preset="full")
-    assert (mnist.num_epochs, mnist.num_examples, mnist.peak) == (20, 48_000, 1.0)
+    assert (mnist.num_epochs, mnist.num_examples) == (20, 48_000)
     for preset in ("quick", "full"):
         lab = resolve("02_imdb", preset=preset, hidden_dim=64, n_layers=3, num_epochs=1, num_examples=100)
         assert (lab.hidden_dim, lab.n_layers, lab.num_epochs, lab.num_examples) == (64, 3, 1, 100)
@@ -80,6 +81,8 @@ def test_presets_fill_what_was_left_open_and_the_caller_wins():
 def test_auto_preset_is_quick_on_a_cpu_full_on_a_gpu_and_the_environments_first(monkeypatch):
     assert resolve("01_mnist").preset == "quick"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert resolve("01_mnist").device == "cpu", "a driver that is too old leaves a GPU that cannot be used"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert (resolve("01_mnist").preset, resolve("01_mnist").device) == ("full", "cuda")
     assert resolve("01_mnist", device="cpu").preset == "quick"
     assert resolve("01_mnist", device="cuda:0").device == "cuda:0"
@@ -133,6 +136,8 @@ def test_an_unknown_name_in_papermills_cell_is_refused(monkeypatch):
     [
         ("# Parameters\nhidden_dim = 128\n",),  # a known name
         ("# Parameters\nhiden_dim = 128\n", CHECK),  # checked before; the cell was mended or removed since
+        ("# Parameters\nhiden_dim = 128\n", "# Parameters\nhidden_dim = 128\n"),  # mended before the check
+        ("# Parameters\nhidden_dim =\n", "# Parameters\nhidden_dim = 1\n"),  # mended after a syntax error
         ("# Parameters of my own\nmine = 1\n",),  # not papermill's
         ("x = 1", "# parameters\nmine = 1"),
         (),

@@ -31,6 +31,8 @@ def test_a_relative_folder_is_the_callers_not_the_kernels(monkeypatch, tmp_path)
     monkeypatch.chdir(tmp_path / "notebooks")
     monkeypatch.setenv("LABKIT_DATA", "room")
     assert sources.data_root() == tmp_path / "room"
+    monkeypatch.setenv("LABKIT_RUNS", "not there yet")
+    assert sources.runs_root() == tmp_path / "not there yet"
     (tmp_path / "notebooks" / "room").mkdir()
     assert sources.data_root() == tmp_path / "notebooks" / "room"
 
