@@ -27,7 +27,7 @@ FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
 NOT_IN_DIGEST = ("run_dir", "fresh", "lang")  # they change where a result lies and how it is labelled, not what it is
 # of labkit's own source, read when it is loaded: a kernel goes on with the code it loaded, whatever is edited later
 SOURCE_SHA256 = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
-RECORDS = sources.ROOT / "data" / "records"  # results of longer runs that come with the course
+RECORDS = Path(__file__).parent / "records"  # results of longer runs that come with the course
 
 
 class RunFolder:
@@ -153,10 +153,9 @@ def model_record(run: Run, test: dict) -> dict:
     }
 
 
-def record(name: str) -> dict | None:
-    """Return the committed result of a longer run, or None if the course came without it."""
-    path = RECORDS / f"{name}.json"
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+def record(notebook: str) -> dict:
+    """Return the result of the longer run that comes with the course."""
+    return json.loads((RECORDS / f"{notebook}.json").read_text(encoding="utf-8"))
 
 
 def environment(device: str) -> dict:

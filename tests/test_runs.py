@@ -1,12 +1,15 @@
 """papermill itself, as a person starts it: any folder, any parameter, a clear end; and the quality of a quick run."""
 
+import copy
 import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+import nbformat
 import pytest
+from nbclient import NotebookClient
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 pytestmark = pytest.mark.slow
@@ -78,6 +81,26 @@ def test_odd_but_legal_digits(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads((tmp_path / "mine" / "result.json").read_text(encoding="utf-8"))
     assert list(result["models"]) == ["RNN", "LSTM", "LeNet"] and result["data"]["train"] == 9
+
+
+def test_run_all_works_twice_in_one_kernel_and_after_a_change(tmp_path, monkeypatch):
+    """What a reader does in JupyterLab: Run All, Run All again, change a parameter, Run All."""
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("LABKIT_PRESET", "quick")
+    once = nbformat.read(FOLDER / "01_mnist.ipynb", as_version=4)
+    small = {"num_epochs: int = 0": "num_epochs: int = 1", "num_examples: int = 0": "num_examples: int = 200"}
+    cells = []
+    for changes in (small, small, small | {"hidden_size: int = 128": "hidden_size: int = 16"}):
+        for cell in copy.deepcopy(once.cells):
+            for old, new in changes.items():
+                cell.source = cell.source.replace(old, new)
+            cells.append(cell | {"id": f"again-{len(cells)}"})
+    once.cells = cells
+    done = NotebookClient(once, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
+    shown = "".join(output.get("text", "") for cell in done.cells for output in cell.get("outputs", []))
+    assert shown.count("its results are shown, not made again") == 1
+    sizes = {json.loads(path.read_text())["parameters"]["hidden_size"] for path in (tmp_path / "runs").rglob("result.json")}
+    assert sizes == {128, 16}
 
 
 @pytest.mark.parametrize(
