@@ -12,6 +12,7 @@ import torch
 from labkit import imdb, mnist
 
 os.environ["TQDM_DISABLE"] = "1"
+torch.set_num_threads(1)  # the models here are tiny: more threads only wait for each other
 
 
 @pytest.fixture

@@ -61,9 +61,9 @@ def test_min_freq_beyond_every_word_leaves_unknown():
 
 def test_reviews_are_cut_and_padded():
     vocabulary = imdb.Vocabulary(["a", "b"])
-    split = imdb.encode(["a b a b a b a", "b", "...", "a z"], np.array([1, 0, 1, 0]), vocabulary, max_len=5)
+    split = imdb.encode(["a a a b b b b", "b", "...", "a z"], np.array([1, 0, 1, 0]), vocabulary, max_len=5)
     ids, lengths, y = split.batch(torch.tensor([0, 1, 2, 3]))
-    assert ids.tolist() == [[2, 3, 2, 3, 2], [3, 0, 0, 0, 0], [1, 0, 0, 0, 0], [2, 1, 0, 0, 0]]
+    assert ids.tolist() == [[2, 2, 2, 3, 3], [3, 0, 0, 0, 0], [1, 0, 0, 0, 0], [2, 1, 0, 0, 0]]
     assert lengths.tolist() == [5, 1, 1, 2] and y.tolist() == [1, 0, 1, 0]
     ids, _, _ = split.batch(torch.tensor([1]))
     assert ids.tolist() == [[3]]  # padded to the longest of its own batch

@@ -28,6 +28,13 @@ def test_preparation_is_the_reports():
     assert prepared.y.tolist() == labels[:200].tolist()
 
 
+def test_paper_and_ink_are_normalised():
+    """Reference: (0 - 0.1307) / 0.3081 and (1 - 0.1307) / 0.3081."""
+    images = np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8)])
+    x = mnist.prepare(images, np.zeros(2)).x
+    assert x.amin((1, 2)).tolist() == x.amax((1, 2)).tolist() == pytest.approx([-0.424213, 2.821487], abs=1e-5)
+
+
 @needs_sample
 def test_sample_is_split_by_class_and_without_overlap():
     digits = mnist.load("sample")
