@@ -94,7 +94,8 @@ def test_run_all_works_twice_in_one_kernel_and_after_a_change(tmp_path, monkeypa
         for cell in copy.deepcopy(once.cells):
             for old, new in changes.items():
                 cell.source = cell.source.replace(old, new)
-            cells.append(cell | {"id": f"again-{len(cells)}"})
+            cell["id"] = f"again-{len(cells)}"
+            cells.append(cell)
     once.cells = cells
     done = NotebookClient(once, timeout=600, resources={"metadata": {"path": str(FOLDER)}}).execute()
     shown = "".join(output.get("text", "") for cell in done.cells for output in cell.get("outputs", []))
