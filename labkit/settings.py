@@ -100,7 +100,7 @@ PRESETS = {
         "full": {"num_epochs": 20, "num_examples": 48_000, "num_test": 10_000, "peak": 2.0, "clip_norm": 0.0},
     },
     "02_imdb": {
-        "quick": {"num_epochs": 2, "num_examples": 8_000, "num_test": 2_000, "peak": 2.0, "clip_norm": 0.25}
+        "quick": {"num_epochs": 2, "num_examples": 10_000, "num_test": 2_000, "peak": 2.0, "clip_norm": 0.25}
         | {"hidden_dim": 128, "n_layers": 1},
         "full": {"num_epochs": 10, "num_examples": 22_500, "num_test": 25_000, "peak": 2.0, "clip_norm": 0.25}
         | {"hidden_dim": 256, "n_layers": 2},
