@@ -122,18 +122,18 @@ def load(
     The vocabulary is that of the whole training part, whatever `num_examples` of it are in use;
     `num_test` takes a fixed stratified part of the test reviews. Raises DataError for files that are not right.
     """
+    sizes = sources.NUM_EXAMPLES["02_imdb"][source]
     if source == "official":
         downloads.get("02_imdb")
         (texts, labels), (test_texts, test_labels) = sources.read_imdb("train"), sources.read_imdb("test")
-        train_index, validation_index = cut(np.arange(len(texts)), texts, labels, 2_500)
+        train_index, validation_index = cut(np.arange(len(texts)), texts, labels, sizes["validation"])
     else:
         texts, labels = sources.sample_imdb()
-        rest, test_index = cut(np.arange(len(texts)), texts, labels, 2_500)
-        train_index, validation_index = cut(rest, texts, labels, 2_500)
+        rest, test_index = cut(np.arange(len(texts)), texts, labels, sizes["test"])
+        train_index, validation_index = cut(rest, texts, labels, sizes["validation"])
         test_texts, test_labels = [texts[k] for k in test_index], labels[test_index]
 
-    tokens = {k: tokenize(texts[k]) for k in train_index}
-    vocabulary = build_vocabulary(tokens.values(), min_freq)
+    vocabulary = build_vocabulary((tokenize(texts[k]) for k in train_index), min_freq)
     width = max_len if pad_to_max_len else 0
     test_used = np.arange(len(test_texts))
     if num_test is not None and num_test < len(test_used):

@@ -60,16 +60,16 @@ def load(source: str = "official", num_examples: int | None = None) -> Digits:
 
     Raises DataError if the files are not what they should be.
     """
+    sizes = sources.NUM_EXAMPLES["01_mnist"][source]
     if source == "official":
         downloads.get("01_mnist")
         images, labels = sources.read_mnist("train-images-idx3-ubyte"), sources.read_mnist("train-labels-idx1-ubyte")
         test = sources.read_mnist("t10k-images-idx3-ubyte"), sources.read_mnist("t10k-labels-idx1-ubyte")
         # as the report: 80/20 at random
         order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(sources.SPLIT_SEED)).numpy()
-        train_index, validation_index = order[:48_000], order[48_000:]
+        train_index, validation_index = order[: sizes["train"]], order[sizes["train"] :]
     else:
         images, labels = sources.sample_mnist()
-        sizes = sources.NUM_EXAMPLES["01_mnist"]["sample"]
         rest, test_index = stratified(np.arange(len(labels)), labels, sizes["test"])
         train_index, validation_index = stratified(rest, labels[rest], sizes["validation"])
         test = images[test_index], labels[test_index]
