@@ -1,4 +1,4 @@
-"""IMDb reviews as the lab uses them: words to indices, padded batches, and a vocabulary.
+"""IMDb reviews as the lab uses them: the parts, encoded reviews and padded batches.
 
 Shapes: N reviews, B of them in a batch, T words in the longest of a batch.
 """
@@ -6,9 +6,8 @@ Shapes: N reviews, B of them in a batch, T words in the longest of a batch.
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -17,59 +16,30 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from labkit import downloads, sources
+from labkit.words import PAD, Numbered, Vocabulary, count_vocabulary, number
 
 CLASSES = ("negative", "positive")
-PAD, UNKNOWN = 0, 1  # the indices of <pad> and <unk>
-_PUNCTUATION = re.compile(r"[^\w\s]")  # Python's Unicode meaning: accents and Chinese are letters
-
-
-def tokenize(text: str) -> list[str]:
-    """Return the words of a text: lower case, punctuation removed, split on white space."""
-    return _PUNCTUATION.sub("", text.lower()).split()
-
-
-class Vocabulary:
-    """The words that have an index of their own; all others are <unk>."""
-
-    def __init__(self, words: Sequence[str]):
-        self.words = ["<pad>", "<unk>", *words]
-        self.index = {word: number for number, word in enumerate(self.words)}
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def encode(self, tokens: Iterable[str]) -> list[int]:
-        return [self.index.get(token, UNKNOWN) for token in tokens]
-
-    def decode(self, ids: Iterable[int]) -> list[str]:
-        return [self.words[number] for number in ids]
-
-
-def build_vocabulary(reviews: Iterable[Sequence[str]], min_freq: int) -> Vocabulary:
-    """Give an index to every word seen at least `min_freq` times in tokenised reviews, the most frequent first."""
-    counts = Counter()
-    for tokens in reviews:
-        counts.update(tokens)
-    return Vocabulary([word for word, count in counts.most_common() if count >= min_freq])
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some of the reviews: all their words in one row, where each review starts and how long it is, and labels y (N,)."""
+    """Some of the reviews: all their words in one row, where each review starts, how long it is, and labels y (N,)."""
 
-    ids: Tensor  # (words of all reviews,)
+    ids: Tensor  # (words of all reviews,) int32
     starts: Tensor  # (N,)
-    lengths: Tensor  # (N,) words, at least 1
+    num_words: Tensor  # (N,) of the whole review
+    lengths: Tensor  # (N,) words that are read, at least 1
     y: Tensor  # (N,) 0 negative, 1 positive
-    texts: tuple[str, ...] = field(repr=False)  # uncut, for the linear baseline; never printed by accident
+    texts: tuple[str, ...] = field(repr=False)  # for the linear baseline; never printed by accident
+    tail: int  # words read from the end of a review that is too long; the rest of `lengths` from its beginning
     width: int  # words a batch is padded to; 0: to its own longest review
 
     def __len__(self) -> int:
         return len(self.y)
 
     def to(self, device: str) -> Split:
-        moved = (tensor.to(device) for tensor in (self.ids, self.starts, self.lengths, self.y))
-        return Split(*moved, self.texts, self.width)
+        moved = (getattr(self, name).to(device) for name in ("ids", "starts", "num_words", "lengths", "y"))
+        return Split(*moved, self.texts, self.tail, self.width)
 
     def order(self, batch_size: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Return the indices of each batch: shuffled by `generator`, or by length without one.
@@ -93,8 +63,11 @@ class Split:
         lengths = self.lengths[index]
         position = torch.arange(self.width or int(lengths.max()), device=index.device)  # (T,)
         real = position < lengths[:, None]  # (B, T)
-        place = torch.where(real, self.starts[index, None] + position, 0)
-        return torch.where(real, self.ids[place], PAD), lengths, self.y[index]
+        left_out = (self.num_words[index] - lengths)[:, None]  # (B, 1)
+        behind = position >= lengths[:, None] - self.tail  # the gap, if words are left out
+        place = self.starts[index, None] + position + left_out * behind
+        ids = self.ids[torch.where(real, place, 0)].long()
+        return torch.where(real, ids, PAD), lengths, self.y[index]
 
 
 @dataclass(frozen=True)
@@ -115,12 +88,15 @@ def load(
     num_test: int | None = None,
     max_len: int = 500,
     min_freq: int = 10,
+    tail: float = 0.0,
     pad_to_max_len: bool = False,
 ) -> Reviews:
     """Read the reviews of `source`, official (downloaded if absent) or sample, and encode them.
 
     The vocabulary is that of the whole training part, whatever `num_examples` of it are in use;
-    `num_test` takes a fixed stratified part of the test reviews. Raises DataError for files that are not right.
+    `num_test` takes a fixed stratified part of the test reviews. Of a review longer than `max_len` words so many
+    are read, the share `tail` of them from its end and the rest from its beginning. Raises DataError for files
+    that are not right.
     """
     sizes = sources.NUM_EXAMPLES["02_imdb"][source]
     if source == "official":
@@ -133,18 +109,19 @@ def load(
         train_index, validation_index = cut(rest, texts, labels, sizes["validation"])
         test_texts, test_labels = [texts[k] for k in test_index], labels[test_index]
 
-    vocabulary = build_vocabulary((tokenize(texts[k]) for k in train_index), min_freq)
-    width = max_len if pad_to_max_len else 0
     test_used = np.arange(len(test_texts))
     if num_test is not None and num_test < len(test_used):
         _, test_used = train_test_split(test_used, test_size=num_test, stratify=test_labels, random_state=sources.SPLIT_SEED)
+    train = number(texts[k] for k in train_index)
+    vocabulary = count_vocabulary(train, min_freq)
+    from_end, width = round(tail * max_len), max_len if pad_to_max_len else 0
 
-    def split(texts: Sequence[str], labels: np.ndarray, index: np.ndarray) -> Split:
+    def split(texts: Sequence[str], labels: np.ndarray, index: np.ndarray, numbered: Numbered | None = None) -> Split:
         chosen = tuple(texts[k] for k in index)
-        return encode(chosen, labels[index], vocabulary, max_len, width)
+        return encode(chosen, labels[index], vocabulary, max_len, from_end, width, numbered)
 
     return Reviews(
-        train=split(texts, labels, train_index[:num_examples]),
+        train=split(texts, labels, train_index[:num_examples], train),
         validation=split(texts, labels, validation_index),
         test=split(test_texts, test_labels, test_used),
         vocabulary=vocabulary,
@@ -167,18 +144,29 @@ def cut(index: np.ndarray, texts: Sequence[str], labels: np.ndarray, size: int) 
     return np.random.default_rng(sources.SPLIT_SEED).permutation(rest), cut_off
 
 
-def encode(texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary, max_len: int, width: int = 0) -> Split:
-    """Turn texts into indices, each cut to its first `max_len` words; a text without a word becomes one <unk>."""
-    encoded = [vocabulary.encode(tokenize(text)[:max_len]) or [UNKNOWN] for text in texts]
-    lengths = torch.tensor([len(ids) for ids in encoded])
-    return Split(
-        ids=torch.tensor([number for ids in encoded for number in ids]),
-        starts=lengths.cumsum(0) - lengths,
-        lengths=lengths,
-        y=torch.from_numpy(labels.astype(np.int64)),
-        texts=tuple(texts),
-        width=width,
-    )
+def encode(
+    texts: Sequence[str],
+    labels: np.ndarray,
+    vocabulary: Vocabulary,
+    max_len: int,
+    tail: int = 0,
+    width: int = 0,
+    numbered: Numbered | None = None,
+) -> Split:
+    """Turn texts into indices; a text without a word becomes one <unk>.
+
+    max_len, tail: the words that are read of a longer text, in all and from its end. numbered: `number(texts)`, if it
+    is there already, or of more texts that begin with these.
+    """
+    numbered = numbered or number(texts)
+    index_of = torch.tensor(vocabulary.encode([*numbered.words, "<unk>"]), dtype=torch.int32)
+    num_words = numbered.lengths[: len(texts)]
+    starts = num_words.cumsum(0) - num_words
+    ids = torch.cat([index_of[numbered.numbers[: num_words.sum()]], index_of[-1:]])  # the <unk> at the end is shared
+    starts = torch.where(num_words > 0, starts, len(ids) - 1)
+    num_words = num_words.clamp(min=1)
+    y = torch.from_numpy(labels.astype(np.int64))
+    return Split(ids, starts, num_words, num_words.clamp(max=max_len), y, tuple(texts), tail, width)
 
 
 def edition(texts: Sequence[str], labels: np.ndarray) -> str:

@@ -10,8 +10,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from torch import Tensor
 
-from labkit.imdb import Split, tokenize
+from labkit.imdb import Split
 from labkit.training import Run
+from labkit.words import tokenize
 
 
 def fit(train: Split, min_freq: int = 2) -> Run:

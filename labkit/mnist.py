@@ -6,7 +6,7 @@ Shapes: N digits, T = 32 rows, D = 32 pixels a row.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -23,16 +23,20 @@ MEAN, STD = 0.1307, 0.3081  # of the training pixels, scaled to [0, 1]
 
 @dataclass(frozen=True)
 class Split:
-    """Some of the digits: images x (N, 32, 32), normalised, and labels y (N,)."""
+    """Some of the digits: images x (N, 32, 32), normalised, and labels y (N,).
+
+    shift: each time a digit is asked for, it is moved by up to so many pixels, at random, each way.
+    """
 
     x: Tensor
     y: Tensor
+    shift: int = 0
 
     def __len__(self) -> int:
         return len(self.y)
 
     def to(self, device: str) -> Split:
-        return Split(self.x.to(device), self.y.to(device))
+        return Split(self.x.to(device), self.y.to(device), self.shift)
 
     def order(self, batch_size: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Return the indices of each batch: shuffled by `generator`, or in order without one."""
@@ -41,7 +45,11 @@ class Split:
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
         """Return the batch (x, y) of these indices: x (B, 32, 32), y (B,)."""
-        return self.x[index], self.y[index]
+        if not self.shift:
+            return self.x[index], self.y[index]
+        by = torch.randint(-self.shift, self.shift + 1, (2, len(index), 1)).to(index.device)
+        rows, columns = (torch.arange(SIZE, device=index.device) + by) % SIZE  # (B, 32) each; what leaves is blank paper
+        return self.x[index[:, None, None], rows[:, :, None], columns[:, None, :]], self.y[index]
 
 
 @dataclass(frozen=True)
@@ -55,8 +63,10 @@ class Digits:
     sha256: str
 
 
-def load(source: str = "official", num_examples: int | None = None) -> Digits:
+def load(source: str = "official", num_examples: int | None = None, shift: int = 0) -> Digits:
     """Read the digits of `source`, official (downloaded if absent) or sample, using `num_examples` of the training part.
+
+    shift: pixels by which training digits are moved about, at most.
 
     Raises DataError if the files are not what they should be.
     """
@@ -76,7 +86,7 @@ def load(source: str = "official", num_examples: int | None = None) -> Digits:
 
     train_index = train_index[:num_examples]
     return Digits(
-        train=prepare(images[train_index], labels[train_index]),
+        train=replace(prepare(images[train_index], labels[train_index]), shift=shift),
         validation=prepare(images[validation_index], labels[validation_index]),
         test=prepare(*test),
         source=source,

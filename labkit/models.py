@@ -9,7 +9,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-CELLS = {"RNN": nn.RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}  # nn.RNN is the tanh RNN
+from labkit.recurrence import RNN
+
+CELLS = {"RNN": RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}  # RNN is the tanh RNN
+UNKNOWN = 1  # the index of <unk>, as 0 is that of <pad>
 READOUTS = ("padded", "last", "pool")
 
 
@@ -58,6 +61,8 @@ class SequenceClassifier(nn.Module):
 class TextClassifier(nn.Module):
     """Classify reviews: embedding, recurrent layers, read-out, linear; dropout before, between and after the layers.
 
+    word_dropout: share of words that are taken for unknown in training; it then stands in for the dropout of the numbers
+    before the layers.
     readout: `padded` reads the final state of a pass that runs on through the padding (the report's),
     `last` the state at the last real word, `pool` joins that with the mean and the maximum over the real words.
     """
@@ -73,11 +78,12 @@ class TextClassifier(nn.Module):
         bidirectional: bool = False,
         dropout: float = 0.0,
         readout: str = "pool",
+        word_dropout: float = 0.0,
     ):
         super().__init__()
         if readout not in READOUTS:
             raise ValueError(f"readout = {readout!r} is not allowed: choose one of {', '.join(READOUTS)}.")
-        self.readout = readout
+        self.readout, self.word_dropout = readout, word_dropout
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=0)
         self.embedding.weight.data.mul_(0.1)  # small, so that what is learnt soon outweighs what was drawn
         self.dropout = nn.Dropout(dropout)
@@ -91,9 +97,13 @@ class TextClassifier(nn.Module):
         """ids: (N, T) padded at the end, lengths: (N,) real words → logits (N, output_dim)."""
         if self.readout == "padded":  # the padding counts as words
             lengths = torch.full_like(lengths, ids.shape[1])
+        if self.training and self.word_dropout:
+            dropped = (torch.rand(ids.shape, device=ids.device) < self.word_dropout) & (ids != self.embedding.padding_idx)
+            ids = ids.masked_fill(dropped, UNKNOWN)
         x = self.embedding(ids)  # (N, T, E)
         for depth, layer in enumerate(self.forward_layers):
-            x = self.dropout(x)
+            if depth or not self.word_dropout:
+                x = self.dropout(x)
             states, _ = layer(x)  # (N, T, H)
             if self.backward_layers:
                 backward, _ = self.backward_layers[depth](reverse(x, lengths))

@@ -79,6 +79,7 @@ PARAMETERS = {
         "hidden_size": Parameter(128, low=1, high=8_192, unit="units"),
         "num_layers": Parameter(2, low=1, high=32, unit="layers"),
         "dropout": Parameter(0.3, low=0.0, high=0.99, unit="share of values"),
+        "shift": Parameter(1, low=0, high=16, unit="pixels"),
     },
     "02_imdb": COMMON
     | {
@@ -86,18 +87,20 @@ PARAMETERS = {
         "n_layers": Parameter(0, low=0, high=32, unit="layers, 0 = the preset's"),
         "bidirectional": Parameter(False),
         "dropout": Parameter(0.5, low=0.0, high=0.99, unit="share of values"),
+        "word_dropout": Parameter(0.1, low=0.0, high=0.99, unit="share of words"),
         "embedding_dim": Parameter(100, low=1, high=8_192, unit="numbers a word"),
         "max_len": Parameter(500, low=1, high=100_000, unit="words"),
+        "tail": Parameter(0.5, low=0.0, high=1.0, unit="share of max_len"),
         "min_freq": Parameter(10, low=1, high=10**9, unit="occurrences"),
         "readout": Parameter("pool", ("padded", "last", "pool")),
     },
 }
 # What a parameter left at 0 becomes. Three are no parameters of the notebooks: num_test (test examples that are
-# scored), peak (of a one-cycle schedule, times learning_rate; 1 = constant) and clip_norm (of the gradient; 0 = none).
+# scored), peak (of a one-cycle schedule, times learning_rate; 0 = constant) and clip_norm (of the gradient; 0 = none).
 PRESETS = {
     "01_mnist": {
-        "quick": {"num_epochs": 3, "num_examples": 16_000, "num_test": 10_000, "peak": 4.0, "clip_norm": 0.0},
-        "full": {"num_epochs": 20, "num_examples": 48_000, "num_test": 10_000, "peak": 2.0, "clip_norm": 0.0},
+        "quick": {"num_epochs": 3, "num_examples": 16_000, "num_test": 10_000, "peak": 4.0, "clip_norm": 0.25},
+        "full": {"num_epochs": 20, "num_examples": 48_000, "num_test": 10_000, "peak": 1.0, "clip_norm": 0.25},
     },
     "02_imdb": {
         "quick": {"num_epochs": 2, "num_examples": 10_000, "num_test": 2_000, "peak": 2.0, "clip_norm": 0.25}

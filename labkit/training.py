@@ -40,14 +40,14 @@ def fit(
     seed: int = 42,
     device: str = "cpu",
     precision: str = "fp32",
-    peak: float = 1.0,
+    peak: float = 0.0,
     clip_norm: float = 0.0,
 ) -> Run:
     """Train a copy of `model` on data.train with Adam and return it as it was at its best epoch on data.validation.
 
     The model given is left as it is, and all randomness is drawn from (seed, purpose, epoch): the same
-    call gives the same Run. peak: 1 keeps the learning rate constant; more makes one cycle of it, from
-    `learning_rate` up to `peak` times that in the first third of the steps and down to almost 0
+    call gives the same Run. peak: 0 keeps the learning rate constant; from 1 on it makes one cycle, from
+    `learning_rate` to `peak` times that in the first three tenths of the steps and then down to almost 0
     (Smith and Topin, 2017). clip_norm: the largest norm of the gradient, 0 for no bound.
     """
     model = copy.deepcopy(model).to(device)
@@ -55,7 +55,7 @@ def fit(
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
     steps = num_epochs * len(train.order(batch_size))
     scheduler = None
-    if peak > 1:
+    if peak:
         one_cycle = torch.optim.lr_scheduler.OneCycleLR
         scheduler = one_cycle(optimizer, peak * learning_rate, steps, div_factor=peak, cycle_momentum=False)
 

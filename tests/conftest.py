@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import imdb, mnist
+from labkit import imdb, mnist, words
 
 os.environ["TQDM_DISABLE"] = "1"
 torch.set_num_threads(1)  # the models here are tiny: more threads only wait for each other
@@ -38,6 +38,6 @@ def tiny_reviews():
     for label in labels:
         filler = " ".join(random.choice(WORDS[2:6], size=random.integers(0, 12)))
         texts.append(f"{filler} {'good' if label else 'bad'}".strip())
-    vocabulary = imdb.Vocabulary(WORDS)
+    vocabulary = words.Vocabulary(WORDS)
     part = imdb.encode(texts, labels, vocabulary, max_len=50)
     return SimpleNamespace(train=part, validation=part, test=part, vocabulary=vocabulary, source="made up", sha256="0")

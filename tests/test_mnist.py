@@ -60,6 +60,19 @@ def test_official_split_is_80_to_20_at_random():
     assert digits.test.y[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]  # the well-known first test digits
 
 
+def test_a_shifted_digit_is_the_digit_moved_and_only_so_far():
+    """Reference: `torch.roll` by every allowed amount; each of the nine must turn up."""
+    x = torch.zeros(200, 32, 32)
+    x[:, 8:20, 10:22] = torch.rand(12, 12)
+    part = mnist.Split(x, torch.arange(200), shift=1)
+    torch.manual_seed(0)
+    moved, y = part.batch(torch.arange(200))
+    ways = [torch.roll(x[0], (down, right), (0, 1)) for down in (-1, 0, 1) for right in (-1, 0, 1)]
+    which = [[torch.equal(digit, way) for way in ways].index(True) for digit in moved]
+    assert set(which) == set(range(9)) and torch.equal(y, part.y)
+    assert part.to("cpu").shift == 1
+
+
 def test_every_digit_is_met_once_an_epoch(tiny_digits):
     order = tiny_digits.train.order(5, torch.Generator().manual_seed(1))
     assert [len(index) for index in order] == [5] * 6 + [2]

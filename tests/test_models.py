@@ -147,3 +147,19 @@ def test_wrong_names_are_refused():
 def test_reverse_turns_each_sequence_within_its_length():
     x = torch.tensor([[1, 2, 3, 4], [1, 2, 0, 0]]).unsqueeze(2)
     assert models.reverse(x, torch.tensor([4, 2])).squeeze(2).tolist() == [[4, 3, 2, 1], [2, 1, 0, 0]]
+
+
+def test_word_dropout_hides_words_in_training_only():
+    """With every word hidden but the padding, a review is a row of unknown ones."""
+    torch.manual_seed(0)
+    net = TextClassifier("RNN", 20, 4, 6, word_dropout=0.5)
+    ids, lengths = torch.randint(2, 20, (64, 9)), torch.full((64,), 9)
+    ids[:, 7:] = 0
+    seen = []
+    net.embedding.register_forward_hook(lambda module, inputs, output: seen.append(inputs[0]))
+    net(ids, lengths)
+    hidden = seen[0][:, :7] == 1
+    assert 0.4 < hidden.float().mean() < 0.6 and torch.equal(seen[0][:, :7][~hidden], ids[:, :7][~hidden])
+    assert (seen[0][:, 7:] == 0).all()
+    net.eval()(ids, lengths)
+    assert torch.equal(seen[1], ids)
