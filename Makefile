@@ -1,6 +1,8 @@
 # make run    execute both notebooks on the best data found and show their results
 # make test   lint, notebooks under nbval, unit tests
 # make lab    open the notebooks in JupyterLab
+# make bench         measure speed, growth and accuracy on this machine (hours), and put them into README
+# make bench-quick   fail if something has become much slower (five minutes)
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
 PYTHON ?= python3
@@ -13,7 +15,7 @@ CHECKED = $(abspath runs/checked)
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: setup run test lint lab clean
+.PHONY: setup run test lint lab bench bench-quick clean
 
 setup: $(READY)
 
@@ -43,6 +45,14 @@ lint: $(READY)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
+
+bench: $(READY)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
+	for script in speed trainers growth accuracy; do $(BIN)/python tests/benchmarks/$$script.py || exit 1; done
+	$(BIN)/python tests/benchmarks/table.py --write
+
+bench-quick: $(READY)
+	$(BIN)/python tests/benchmarks/speed.py --quick
 
 clean: $(READY)
 	$(STRIP) $(NOTEBOOKS)

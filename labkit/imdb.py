@@ -6,9 +6,11 @@ Shapes: N reviews, B of them in a batch, T words in the longest of a batch.
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -16,7 +18,7 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from labkit import downloads, sources
-from labkit.words import PAD, Numbered, Vocabulary, count_vocabulary, number
+from labkit.words import PAD, UNKNOWN, Numbered, Vocabulary, count_vocabulary, number, store
 
 CLASSES = ("negative", "positive")
 
@@ -118,7 +120,8 @@ def load(
 
     def split(texts: Sequence[str], labels: np.ndarray, index: np.ndarray, numbered: Numbered | None = None) -> Split:
         chosen = tuple(texts[k] for k in index)
-        return encode(chosen, labels[index], vocabulary, max_len, from_end, width, numbered)
+        numbered = numbered or number(chosen)
+        return encode_numbered(numbered, labels[index], vocabulary, max_len, from_end, width, chosen)
 
     return Reviews(
         train=split(texts, labels, train_index[:num_examples], train),
@@ -145,28 +148,36 @@ def cut(index: np.ndarray, texts: Sequence[str], labels: np.ndarray, size: int) 
 
 
 def encode(
-    texts: Sequence[str],
+    texts: Sequence[str], labels: np.ndarray, vocabulary: Vocabulary, max_len: int, tail: int = 0, width: int = 0
+) -> Split:
+    """Turn texts into indices, as `encode_numbered` does once their words have numbers."""
+    return encode_numbered(number(texts), labels, vocabulary, max_len, tail, width, tuple(texts))
+
+
+def encode_numbered(
+    numbered: Numbered,
     labels: np.ndarray,
     vocabulary: Vocabulary,
     max_len: int,
     tail: int = 0,
     width: int = 0,
-    numbered: Numbered | None = None,
+    texts: tuple[str, ...] = (),
+    file: Path | None = None,
 ) -> Split:
-    """Turn texts into indices; a text without a word becomes one <unk>.
+    """Turn the first `len(labels)` of numbered texts into indices; a text without a word becomes one <unk>.
 
-    max_len, tail: the words that are read of a longer text, in all and from its end. numbered: `number(texts)`, if it
-    is there already, or of more texts that begin with these.
+    max_len, tail: the words that are read of a longer text, in all and from its end. file: where the indices are
+    written and then mapped into memory; None keeps them in memory.
     """
-    numbered = numbered or number(texts)
-    index_of = torch.tensor(vocabulary.encode([*numbered.words, "<unk>"]), dtype=torch.int32)
-    num_words = numbered.lengths[: len(texts)]
-    starts = num_words.cumsum(0) - num_words
-    ids = torch.cat([index_of[numbered.numbers[: num_words.sum()]], index_of[-1:]])  # the <unk> at the end is shared
-    starts = torch.where(num_words > 0, starts, len(ids) - 1)
+    index_of = torch.tensor(vocabulary.encode(numbered.words), dtype=torch.int32)
+    num_words = numbered.lengths[: len(labels)]
+    parts = numbered.numbers[: num_words.sum()].split(10_000_000)
+    unknown = np.array([UNKNOWN], np.int32)  # at the end, for texts without a word
+    ids = store(itertools.chain((index_of[part].numpy() for part in parts), [unknown]), file)
+    starts = torch.where(num_words > 0, num_words.cumsum(0) - num_words, len(ids) - 1)
     num_words = num_words.clamp(min=1)
     y = torch.from_numpy(labels.astype(np.int64))
-    return Split(ids, starts, num_words, num_words.clamp(max=max_len), y, tuple(texts), tail, width)
+    return Split(ids, starts, num_words, num_words.clamp(max=max_len), y, texts, tail, width)
 
 
 def edition(texts: Sequence[str], labels: np.ndarray) -> str:

@@ -14,7 +14,7 @@ from types import SimpleNamespace
 
 import torch
 
-from labkit import sources
+from labkit import precision, sources
 
 
 class SettingsError(ValueError):
@@ -128,7 +128,8 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
     source = sources.choose(notebook, asked["data_source"])
     lab = asked | {name: asked.get(name) or value for name, value in PRESETS[notebook][preset].items()}
     lab |= {"preset": preset, "device": device, "data_source": source, "notebook": notebook}
-    lab["precision"] = "fp32" if asked["precision"] == "auto" else asked["precision"]
+    if asked["precision"] == "auto":
+        lab["precision"] = "bf16" if device == "cpu" and precision.bf16_pays() else "fp32"
     lab["threads"] = torch.get_num_threads()
 
     available = sources.NUM_EXAMPLES[notebook][source]

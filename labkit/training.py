@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from labkit import metrics
 from labkit.models import count_parameters
+from labkit.precision import autocast
 from labkit.progress import Progress
 
 
@@ -138,11 +139,6 @@ def predict(model: nn.Module, data, *, precision: str = "fp32", batch_size: int 
             parts.append(model(*inputs).float())
     model.train(was_training)
     return torch.cat(parts)[torch.cat(order).argsort()]  # a batch may hold any examples; put them back
-
-
-def autocast(device: torch.device, precision: str) -> torch.autocast:
-    """Return the context in which a model computes: in bf16 what torch holds safe in it, or all in fp32."""
-    return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
 def derive(seed: int, purpose: str, epoch: int) -> int:

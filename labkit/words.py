@@ -7,10 +7,9 @@ Shapes: N texts, W words in all of them, V different words.
 
 from __future__ import annotations
 
-import io
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -66,19 +65,29 @@ def number(texts: Iterable[str], file: Path | None = None) -> Numbered:
     """
     known: dict[str, int] = {}
     lengths, texts = [], iter(texts)
-    with open(file, "wb") if file else io.BytesIO() as out:
+
+    def blocks() -> Iterator[np.ndarray]:
         while block := list(islice(texts, _BLOCK)):
             words, counts = split(block)
             coded = words.dictionary_encode()  # numbers within this block
             number_of = np.array([known.setdefault(word, len(known)) for word in coded.dictionary.to_pylist()], np.int32)
-            out.write(number_of[coded.indices.to_numpy()].data)
             lengths.append(torch.from_numpy(counts))
-        size = out.tell() // 4
-        if not file:
-            numbers = torch.frombuffer(bytearray(out.getbuffer()), dtype=torch.int32) if size else torch.zeros(0).int()
-    if file:
-        numbers = torch.from_file(str(file), shared=False, size=size, dtype=torch.int32)
+            yield number_of[coded.indices.to_numpy()]
+
+    numbers = store(blocks(), file)
     return Numbered(numbers, torch.cat(lengths) if lengths else torch.zeros(0).long(), list(known))
+
+
+def store(parts: Iterable[np.ndarray], file: Path | None = None) -> Tensor:
+    """Join int32 arrays to one tensor, in memory, or in a file that is mapped into memory."""
+    if not file:
+        joined = [torch.from_numpy(part) for part in parts]
+        return torch.cat(joined) if joined else torch.zeros(0).int()
+    with open(file, "wb") as out:
+        for part in parts:
+            out.write(part.data)
+        size = out.tell() // 4
+    return torch.from_file(str(file), shared=False, size=size, dtype=torch.int32)
 
 
 class Vocabulary:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from labkit import settings, sources
+from labkit import precision, settings, sources
 from labkit.settings import PARAMETERS, PRESETS, SettingsError, resolve
 
 
@@ -147,3 +147,30 @@ def test_working_on_in_jupyterlab_never_trips(monkeypatch, cells):
     Kernel(monkeypatch, *cells)
     assert settings.injected_names() in ([], ["hidden_dim"])
     resolve("02_imdb")
+
+
+def test_bf16_needs_the_instructions_and_a_pytorch_that_takes_them(monkeypatch):
+    """auto is fp32 on a processor that only emulates bf16, and where PyTorch refuses to train an LSTM in it."""
+    for has, works, expected in ((False, True, "fp32"), (True, True, "bf16"), (True, False, "fp32")):
+        precision.bf16_pays.cache_clear()
+        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+        if not works:
+            monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
+        assert settings.resolve("01_mnist", device="cpu").precision == expected
+    precision.bf16_pays.cache_clear()
+
+
+def refuse(*_):
+    raise RuntimeError("could not create a primitive descriptor")
+
+
+def test_the_probe_draws_nothing_from_the_random_stream(monkeypatch):
+    precision.bf16_pays.cache_clear()
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    torch.manual_seed(0)
+    expected = torch.rand(1)
+    torch.manual_seed(0)
+    precision.bf16_pays()
+    precision.bf16_pays.cache_clear()
+    assert torch.equal(torch.rand(1), expected)

@@ -1,0 +1,111 @@
+"""Accuracy on the official data, over seeds: what each architecture reaches with the levers that the log found to help.
+
+A run that stands in this machine's results already is not repeated, so the script may be stopped and started again.
+Settings were chosen on validation data; each run scores the test set once, with its best validation epoch.
+usage: accuracy.py [ARM ...] [--seeds 0 1 2]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from types import SimpleNamespace
+
+import common
+import numpy as np
+import torch
+from scipy import stats
+
+from labkit import imdb, metrics, mnist, models, training
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+DIGITS = {"num_epochs": 20, "learning_rate": 1e-3, "peak": 2.0, "clip_norm": 0.25, "shift": 1}
+TEXT = {"learning_rate": 1e-3, "peak": 4.0, "clip_norm": 0.25, "max_len": 500, "tail": 0.5, "word_dropout": 0.1}
+# arm: what is trained, its settings, the least mean accuracy, and the seconds allowed on two CPU cores
+ARMS = {
+    "MNIST LeNet": ("LeNet", DIGITS | {"peak": 2.0, "shift": 2}, 0.993, None),
+    "MNIST LSTM": ("LSTM", DIGITS, 0.992, None),
+    "MNIST RNN": ("RNN", DIGITS | {"peak": 1.0}, 0.982, None),
+    "IMDb RNN": ("RNN", TEXT | {"num_epochs": 3, "hidden_dim": 128, "bidirectional": False}, 0.880, 600),
+    "IMDb LSTM": ("LSTM", TEXT | {"num_epochs": 3, "hidden_dim": 128, "bidirectional": True}, 0.900, 600),
+    "IMDb LSTM, one pass": ("LSTM", TEXT | {"num_epochs": 1, "hidden_dim": 128, "bidirectional": False}, 0.885, 100),
+}
+
+
+def run(arm: str, seed: int) -> dict:
+    """Train and test one arm with one seed; seconds are those of everything, reading the data included."""
+    name, of, _, _ = ARMS[arm]
+    of = SimpleNamespace(**of)
+    started = time.perf_counter()
+    if arm.startswith("MNIST"):
+        data = mnist.load(shift=of.shift)
+        torch.manual_seed(seed)
+        net = models.LeNet() if name == "LeNet" else models.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+    else:
+        data = imdb.load(max_len=of.max_len, tail=of.tail)
+        torch.manual_seed(seed)
+        net = models.TextClassifier(
+            name,
+            len(data.vocabulary),
+            100,
+            of.hidden_dim,
+            bidirectional=of.bidirectional,
+            dropout=0.5,
+            word_dropout=of.word_dropout,
+        )
+    how = {"num_epochs": of.num_epochs, "learning_rate": of.learning_rate, "peak": of.peak, "clip_norm": of.clip_norm}
+    trained = training.fit(net, data, name=arm, seed=seed, device=DEVICE, **how)
+    scores = metrics.scores(training.predict(trained.model, data.test), data.test.y)
+    return {
+        "arm": arm,
+        "seed": seed,
+        "settings": vars(of),
+        "test accuracy": scores["accuracy"],
+        "validation accuracy": trained.history[trained.best_epoch - 1]["val_accuracy"],
+        "best epoch": trained.best_epoch,
+        "training seconds": trained.train_seconds,
+        "seconds": time.perf_counter() - started,
+        "threads": torch.get_num_threads(),
+    }
+
+
+def stored() -> list[dict]:
+    """Return this machine's runs so far, those of today's settings only."""
+    path = common.file()
+    rows = json.loads(path.read_text(encoding="utf-8")).get("accuracy", {}).get("rows", []) if path.exists() else []
+    return [row for row in rows if row["arm"] in ARMS and row["settings"] == ARMS[row["arm"]][1]]
+
+
+def summary(rows: list[dict]) -> list[dict]:
+    """Return a line an arm: mean test accuracy with its t-interval over the seeds, and the mean seconds."""
+    lines = []
+    for arm, (_, _, least, within) in ARMS.items():
+        found = [row["test accuracy"] for row in rows if row["arm"] == arm]
+        if not found:
+            continue
+        half = stats.t.ppf(0.975, len(found) - 1) * stats.sem(found) if len(found) > 1 else float("nan")
+        seconds = float(np.mean([row["seconds"] for row in rows if row["arm"] == arm]))
+        line = {"arm": arm, "seeds": len(found), "mean": float(np.mean(found)), "± (95 %)": float(half), "at least": least}
+        lines.append(line | {"seconds": seconds, "within": within or ""})
+    return lines
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("arms", nargs="*", help=", ".join(ARMS))
+    parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
+    given = parser.parse_args()
+    for arm in given.arms or ARMS:
+        if arm not in ARMS:
+            parser.error(f"{arm!r} is no arm: choose from {', '.join(ARMS)}")
+        for seed in given.seeds:
+            if not any(row["arm"] == arm and row["seed"] == seed for row in stored()):
+                row = run(arm, seed)
+                print(json.dumps(row), flush=True)
+                common.save("accuracy", [*stored(), row])
+    common.show(summary(stored()))
+
+
+if __name__ == "__main__":
+    main()

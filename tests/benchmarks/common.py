@@ -1,0 +1,89 @@
+"""What the benchmarks share: the machine, timing of two sides in turn, and where results go."""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import platform
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def processor() -> str:
+    """Return the name of the processor, and of the GPU if there is one."""
+    if torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    try:
+        found = re.search(r"^model name\s*: (.+)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    except OSError:
+        found = None
+    return found[1] if found else platform.processor() or platform.machine()
+
+
+def machine() -> dict:
+    """Return what a figure depends on besides the code."""
+    return {
+        "processor": processor(),
+        "threads": torch.get_num_threads(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+    }
+
+
+def in_turn(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
+    """Return the best seconds of each side, the sides taking turns; the first round only warms up."""
+    best = dict.fromkeys(sides, float("inf"))
+    for round_ in range(repeats + 1):
+        for name, work in sides.items():
+            started = time.perf_counter()
+            work()
+            if torch.cuda.is_available():
+                torch.cuda.synchronize()
+            if round_:
+                best[name] = min(best[name], time.perf_counter() - started)
+    return best
+
+
+def file() -> Path:
+    """Return where this machine's results lie."""
+    words = re.findall(r"\w+", re.sub(r"\(.*?\)|CPU|Processor", "", processor()))
+    return RESULTS / f"{'-'.join(words).lower()}-{torch.get_num_threads()}-threads.json"
+
+
+def save(table: str, rows: list[dict], packages: tuple[str, ...] = ()) -> None:
+    """Put one table into this machine's results, leaving the others as they are."""
+    RESULTS.mkdir(exist_ok=True)
+    stored = json.loads(file().read_text(encoding="utf-8")) if file().exists() else {}
+    versions = {name: importlib.metadata.version(name) for name in packages}
+    stored[table] = {"date": f"{datetime.date.today()}", "machine": machine() | {"packages": versions}, "rows": rows}
+    file().write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def show(rows: list[dict]) -> None:
+    """Print rows as JSON and as a table."""
+    print(json.dumps({"machine": machine(), "rows": rows}, ensure_ascii=False))
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    cells = [names] + [
+        [f"{row.get(name, ''):.4g}" if isinstance(row.get(name), float) else f"{row.get(name, '')}" for name in names]
+        for row in rows
+    ]
+    widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
+    for line in cells:
+        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+
+
+def arguments(description: str) -> argparse.Namespace:
+    """Read the command line: `--quick` measures less and saves nothing."""
+    parser = argparse.ArgumentParser(description=description)
+    parser.add_argument("--quick", action="store_true", help="fewer batches and repeats; nothing is saved")
+    return parser.parse_args()

@@ -1,0 +1,119 @@
+"""The plain side of every figure: the loops a first course writes, with a Dataset, a DataLoader and `.item()`."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from itertools import islice
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import nn
+from torch.utils.data import DataLoader, Dataset
+from torchvision import transforms
+
+from labkit.models import LeNet
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Digits(Dataset):
+    """Images as bytes, transformed one by one each time they are asked for, as torchvision's MNIST does."""
+
+    change = transforms.Compose(
+        [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
+    )
+
+    def __init__(self, images: np.ndarray, labels: np.ndarray):
+        self.images, self.labels = images, labels
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, k: int):
+        return self.change(Image.fromarray(self.images[k])).squeeze(0), int(self.labels[k])
+
+
+def words(text: str) -> list[str]:
+    """The report's tokeniser."""
+    return re.sub(r"\s+", " ", re.sub(r"[^\w\s]", "", text.lower())).strip().split()
+
+
+def vocabulary(texts: list[str], min_freq: int = 10) -> dict[str, int]:
+    """Number the words of the texts that stand in them often enough."""
+    counts = Counter()
+    for text in texts:
+        counts.update(words(text))
+    known = [word for word, count in counts.most_common() if count >= min_freq]
+    return {word: number for number, word in enumerate(["<pad>", "<unk>", *known])}
+
+
+class Reviews(Dataset):
+    """Texts, tokenised, cut and padded to 500 words each time they are asked for."""
+
+    def __init__(self, texts: list[str], labels: np.ndarray, index: dict[str, int], max_len: int = 500):
+        self.texts, self.labels, self.index, self.max_len = texts, labels, index, max_len
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, k: int):
+        ids = [self.index.get(word, 1) for word in words(self.texts[k])[: self.max_len]] or [1]
+        return torch.tensor(ids + [0] * (self.max_len - len(ids))), len(ids), int(self.labels[k])
+
+
+class Sequence(nn.Module):
+    """Rows of a digit → PyTorch's recurrent layers → the last step → linear."""
+
+    def __init__(self, cell: str):
+        super().__init__()
+        self.rnn = getattr(nn, cell)(32, 128, 2, batch_first=True, dropout=0.3)
+        self.head = nn.Linear(128, 10)
+
+    def forward(self, x):
+        return self.head(self.rnn(x)[0][:, -1])
+
+
+class Text(nn.Module):
+    """Words → embedding → PyTorch's recurrent layers → the last real word → linear."""
+
+    def __init__(self, cell: str, size: int):
+        super().__init__()
+        self.embedding = nn.Embedding(size, 100, padding_idx=0)
+        self.rnn = getattr(nn, cell)(100, 256, 2, batch_first=True, dropout=0.5)
+        self.dropout, self.head = nn.Dropout(0.5), nn.Linear(256, 1)
+
+    def forward(self, ids, lengths):
+        states = self.rnn(self.dropout(self.embedding(ids)))[0]
+        return self.head(self.dropout(states[torch.arange(len(ids)), lengths - 1])).squeeze(1)
+
+
+def digits_net(name: str) -> nn.Module:
+    return (LeNet() if name == "LeNet" else Sequence(name)).to(DEVICE)
+
+
+def train(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None) -> None:
+    """Train over so many random batches of 64 (None: an epoch), as the original report does."""
+    loader = DataLoader(data, batch_size=64, shuffle=True)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    model.train()
+    total = 0.0
+    for *inputs, y in islice(loader, batches):
+        inputs, y = [part.to(DEVICE) for part in inputs], y.to(DEVICE)
+        loss = criterion(model(*inputs), y.float() if isinstance(criterion, nn.BCEWithLogitsLoss) else y)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        total += loss.item()
+
+
+@torch.no_grad()
+def evaluate(model: nn.Module, data: Dataset, batches: int | None = None) -> None:
+    """Score so many batches of 64 (None: all)."""
+    model.eval()
+    correct = 0
+    for *inputs, y in islice(DataLoader(data, batch_size=64), batches):
+        logits = model(*(part.to(DEVICE) for part in inputs))
+        predicted = (logits > 0).long() if logits.dim() == 1 else logits.argmax(1)
+        correct += (predicted == y.to(DEVICE)).sum().item()

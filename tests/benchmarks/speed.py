@@ -1,0 +1,161 @@
+"""Speed against the plain loop: the same models, batch size and number of updates, in turn on the same machine.
+
+Both sides are timed over the same number of batches. Those of the text are taken at equal steps from all of an
+epoch's, ordered by length, so that they stand for the whole epoch.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import common
+import numpy as np
+import plain
+import torch
+from torch import nn
+
+from labkit import imdb, mnist, models, precision, sources, training, words
+from labkit.progress import Progress
+
+BF16 = precision.bf16_pays()
+
+
+def take(order: list, batches: int, data) -> list:
+    """Return `batches` of an epoch's batches, at equal steps of their length."""
+    if isinstance(data, imdb.Split):
+        order = sorted(order, key=lambda index: int(data.lengths[index].max()))
+    places = (np.arange(batches) + 0.5) * len(order) / batches
+    return [order[int(k)] for k in places]
+
+
+def steps(model: nn.Module, data, batches: int, precision: str):
+    """Return the work of training `model` over so many batches, as `training.fit` does it."""
+    model = model.to(plain.DEVICE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    order = take(data.order(64, torch.Generator().manual_seed(0)), batches, data)
+
+    def work():
+        with Progress("", batches, "") as progress:
+            training.train_epoch(model, data, order, optimizer, None, 0.0, precision, progress)
+
+    return work
+
+
+def row(work: str, bound: float, sides: dict, repeats: int, scale: float = 1.0) -> dict:
+    """Time a row of the table: seconds of the plain and the fast side, scaled to the whole work, and their ratio."""
+    seconds = {name: value * scale for name, value in common.in_turn(sides, repeats).items()}
+    return {"work": work, **seconds, "ratio": seconds["plain"] / seconds["labkit"], "at least": bound}
+
+
+def digits_rows(batches: int, repeats: int) -> list[dict]:
+    data = mnist.load()
+    images, labels = sources.read_mnist("train-images-idx3-ubyte"), sources.read_mnist("train-labels-idx1-ubyte")
+    tests = plain.Digits(sources.read_mnist("t10k-images-idx3-ubyte"), sources.read_mnist("t10k-labels-idx1-ubyte"))
+    slow, fast = plain.Digits(images[:48_000], labels[:48_000]), data.train.to(plain.DEVICE)
+    rows = []
+    for name, bound in (("LeNet", 5.0), ("RNN", 3.0), ("LSTM", 3.0 if BF16 else 2.0)):
+        net = models.LeNet() if name == "LeNet" else models.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        theirs = plain.digits_net(name)
+        kind = "bf16" if BF16 and name == "LSTM" else "fp32"
+        sides = {
+            "plain": lambda theirs=theirs: plain.train(theirs, slow, nn.CrossEntropyLoss(), batches),
+            "labkit": steps(net, fast, batches, kind),
+        }
+        size = "" if name == "LeNet" else " 128×2"
+        rows.append(row(f"MNIST training epoch, {name}{size}, {kind}", bound, sides, repeats, 750 / batches))
+        sides = {
+            "plain": lambda theirs=theirs: plain.evaluate(theirs, tests, batches),
+            "labkit": lambda net=net: training.predict(net, data.test),
+        }
+        rows.append(evaluation(f"evaluation of 10,000 digits, {name}{size}", sides, repeats, 157 / batches))
+    return rows
+
+
+def evaluation(work: str, sides: dict, repeats: int, scale: float) -> dict:
+    """Time a row of which only the plain side is cut short."""
+    seconds = common.in_turn(sides, repeats)
+    seconds["plain"] *= max(scale, 1.0)
+    return {"work": work, **seconds, "ratio": seconds["plain"] / seconds["labkit"], "at least": 3.0}
+
+
+def review_rows(batches: int, repeats: int) -> list[dict]:
+    texts, labels = sources.read_imdb("train")
+    data = imdb.load("official")
+    rest = plain.Reviews(list(data.train.texts), data.train.y.numpy(), plain.vocabulary(texts))
+    rows = []
+    for name, bound in (("LSTM", 4.0 if BF16 else 2.5), ("RNN", 4.0)):
+        net = models.TextClassifier(name, len(data.vocabulary), 100, 256, n_layers=2, dropout=0.5, readout="last")
+        theirs = plain.Text(name, len(rest.index)).to(plain.DEVICE)
+        kind = "bf16" if BF16 and name == "LSTM" else "fp32"
+        sides = {
+            "plain": lambda theirs=theirs: plain.train(theirs, rest, nn.BCEWithLogitsLoss(), batches),
+            "labkit": steps(net, data.train.to(plain.DEVICE), batches, kind),
+        }
+        epoch = f"IMDb training epoch, {name} 256×2, 500 words, last, {kind}"
+        rows.append(row(epoch, bound, sides, repeats, 352 / batches))
+        part = data.test.to(plain.DEVICE)
+        chosen = torch.cat(take(part.order(64), batches, part))
+        some = imdb.Split(*(getattr(part, field)[chosen] if field != "ids" else part.ids for field in FIELDS), (), 0, 0)
+        tests = plain.Reviews([data.test.texts[k] for k in chosen], data.test.y[chosen].numpy(), rest.index)
+        sides = {
+            "plain": lambda theirs=theirs, tests=tests: plain.evaluate(theirs, tests),
+            "labkit": lambda net=net, some=some: training.predict(net, some),
+        }
+        rows.append(row(f"evaluation of 25,000 reviews, {name} 256×2", 3.0, sides, repeats, 25_000 / len(chosen)))
+    return rows
+
+
+FIELDS = ("ids", "starts", "num_words", "lengths", "y")
+
+
+def preparation_row(repeats: int) -> dict:
+    """Read, tokenise and encode 50,000 reviews, with a vocabulary of the first 25,000."""
+
+    def slow():
+        texts = sources.read_imdb("train")[0], sources.read_imdb("test")[0]
+        tokens = [[plain.words(text) for text in part] for part in texts]
+        index = words.build_vocabulary(tokens[0], 10).index
+        found["plain"] = [index.get(word, 1) for part in tokens for review in part for word in review]
+
+    def fast():
+        texts = sources.read_imdb("train")[0], sources.read_imdb("test")[0]
+        train = words.number(texts[0])
+        known = words.count_vocabulary(train, 10)
+        labels = np.zeros(25_000)
+        parts = [imdb.encode_numbered(part, labels, known, 10**6) for part in (train, words.number(texts[1]))]
+        found["labkit"] = torch.cat([part.ids[:-1] for part in parts])
+
+    found = {}
+    result = row("reading, tokenising and encoding 50,000 reviews", 3.0, {"plain": slow, "labkit": fast}, repeats)
+    assert found["labkit"].tolist() == found["plain"], "the two ways give other words"
+    return result
+
+
+def import_row(repeats: int) -> dict:
+    """`import labkit` over `import torch`, each in a process of its own."""
+
+    def load(line):
+        return lambda: subprocess.run([sys.executable, "-c", line], check=True)
+
+    seconds = common.in_turn({"torch": load("import torch"), "both": load("import torch, labkit")}, repeats)
+    return {"work": "import labkit over import torch", "more seconds": seconds["both"] - seconds["torch"], "at most": 0.3}
+
+
+def main() -> None:
+    quick = common.arguments(__doc__).quick
+    batches, repeats = (8, 1) if quick else (16, 3)
+    rows = digits_rows(40 if quick else 100, 2 if quick else 3) + review_rows(batches, repeats)
+    rows += [preparation_row(2 if quick else 5), import_row(3)]
+    common.show(rows)
+    if not quick:
+        common.save("speed", rows)
+    slow = [row["work"] for row in rows if "ratio" in row and row["ratio"] < row["at least"] * (2 / 3 if quick else 1)]
+    slow += [row["work"] for row in rows if row.get("more seconds", 0) > row.get("at most", 1) * (1.5 if quick else 1)]
+    if slow:
+        print("under " + ("two thirds of " if quick else "") + "the bound: " + "; ".join(slow))
+        sys.exit(quick)
+
+
+if __name__ == "__main__":
+    main()
