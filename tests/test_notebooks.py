@@ -129,9 +129,6 @@ def test_the_record_is_that_of_the_outputs_and_readme_shows_it(path, code):
     assert rows in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.xfail(
-    strict=True, reason="not met yet: RNN of 01 at 96.12 %, LSTM of 02 at 88.16 %; take this mark off when they are"
-)
 def test_the_record_meets_the_report(path):
     """Reference: the lab report's test accuracies; the RNN of the text stands far above, since its padding is not read."""
     least = {"01_mnist": {"LeNet": 0.990, "LSTM": 0.988, "RNN": 0.964}, "02_imdb": {"LSTM": 0.885, "RNN": 0.655}}[path.stem]
