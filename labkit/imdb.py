@@ -9,7 +9,7 @@ import hashlib
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,8 +40,8 @@ class Split:
         return len(self.y)
 
     def to(self, device: str) -> Split:
-        moved = (getattr(self, name).to(device) for name in ("ids", "starts", "num_words", "lengths", "y"))
-        return Split(*moved, self.texts, self.tail, self.width)
+        names = ("ids", "starts", "num_words", "lengths", "y")
+        return replace(self, **{name: getattr(self, name).to(device) for name in names})
 
     def order(self, batch_size: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Return the indices of each batch: shuffled by `generator`, or by length without one.

@@ -36,7 +36,7 @@ class Split:
         return len(self.y)
 
     def to(self, device: str) -> Split:
-        return Split(self.x.to(device), self.y.to(device), self.shift)
+        return replace(self, x=self.x.to(device), y=self.y.to(device))
 
     def order(self, batch_size: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Return the indices of each batch: shuffled by `generator`, or in order without one."""

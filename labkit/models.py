@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from labkit.recurrence import RNN
+from labkit.words import PAD, UNKNOWN
 
 CELLS = {"RNN": RNN, "LSTM": nn.LSTM, "GRU": nn.GRU}  # RNN is the tanh RNN
-UNKNOWN = 1  # the index of <unk>, as 0 is that of <pad>
 READOUTS = ("padded", "last", "pool")
 
 
@@ -84,7 +84,7 @@ class TextClassifier(nn.Module):
         if readout not in READOUTS:
             raise ValueError(f"readout = {readout!r} is not allowed: choose one of {', '.join(READOUTS)}.")
         self.readout, self.word_dropout = readout, word_dropout
-        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=0)
+        self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
         self.embedding.weight.data.mul_(0.1)  # small, so that what is learnt soon outweighs what was drawn
         self.dropout = nn.Dropout(dropout)
         width = hidden_dim * (2 if bidirectional else 1)
@@ -98,7 +98,7 @@ class TextClassifier(nn.Module):
         if self.readout == "padded":  # the padding counts as words
             lengths = torch.full_like(lengths, ids.shape[1])
         if self.training and self.word_dropout:
-            dropped = (torch.rand(ids.shape, device=ids.device) < self.word_dropout) & (ids != self.embedding.padding_idx)
+            dropped = (torch.rand(ids.shape, device=ids.device) < self.word_dropout) & (ids != PAD)
             ids = ids.masked_fill(dropped, UNKNOWN)
         x = self.embedding(ids)  # (N, T, E)
         for depth, layer in enumerate(self.forward_layers):

@@ -50,6 +50,7 @@ class RNN(nn.RNN):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """x: (N, T, D) → the states of the top layer, (N, T, H), and the last state of each layer, (num_layers, N, H)."""
+        assert self.batch_first and self.bias and not self.bidirectional and self.nonlinearity == "tanh", self
         if x.is_cuda:  # cuDNN's own recurrence is the faster one there
             return super().forward(x)
         x, last = x.transpose(0, 1), []

@@ -14,7 +14,7 @@ ALLOWED = {
     "__init__": set(),
     "sources": set(),
     "recurrence": set(),
-    "models": {"recurrence"},
+    "models": {"recurrence", "words"},
     "metrics": set(),
     "progress": set(),
     "labels": set(),

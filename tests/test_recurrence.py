@@ -55,3 +55,11 @@ def test_in_bf16_the_recurrence_stays_in_fp32():
         states, _ = net(torch.randn(3, 5, 4))
     states.sum().backward()
     assert states.dtype == torch.float32 and torch.isfinite(net.weight_hh_l0.grad).all()
+
+
+@pytest.mark.parametrize(
+    "other", [{"bidirectional": True}, {"nonlinearity": "relu"}, {"batch_first": False}, {"bias": False}], ids=str
+)
+def test_what_it_does_not_do_is_refused_and_not_done_wrongly(other):
+    with pytest.raises(AssertionError):
+        RNN(4, 6, **{"batch_first": True} | other)(torch.randn(3, 5, 4))

@@ -144,7 +144,8 @@ def main() -> None:
         common.save("trainers", rows, PACKAGES)
     if ratio < (1.0 if quick else 1.5):
         print("the fastest of the others is too near")
-        sys.exit(quick)
+        if quick:
+            sys.exit(1)
 
 
 if __name__ == "__main__":
