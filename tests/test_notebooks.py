@@ -133,9 +133,6 @@ def test_the_record_meets_the_report(path, request):
     """Reference: the lab report's test accuracies; the RNN of the text stands far above, since its padding is not read."""
     least = {"01_mnist": {"LeNet": 0.990, "LSTM": 0.988, "RNN": 0.964}, "02_imdb": {"LSTM": 0.885, "RNN": 0.655}}[path.stem]
     record = results.record(path.stem)
-    if path.stem == "02_imdb":
-        reason = "not met yet: the LSTM of 02 stands at 88.16 %; take this away when it is"
-        request.applymarker(pytest.mark.xfail(strict=True, reason=reason))
     for name, accuracy in least.items():
         assert record["models"][name]["test"]["accuracy"] >= accuracy, name
     assert record["data"]["source"] == "official" and record["data"]["test"] in (10_000, 25_000)
