@@ -8,31 +8,27 @@ from itertools import islice
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
-from torchvision import transforms
-
-from labkit.models import LeNet
+from torchvision import datasets, transforms
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
-class Digits(Dataset):
-    """Images as bytes, transformed one by one each time they are asked for, as torchvision's MNIST does."""
+class Digits(datasets.MNIST):
+    """torchvision's own MNIST, which changes an image each time it is asked for; given the images, it reads no file."""
 
     change = transforms.Compose(
         [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
     )
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
-        self.images, self.labels = images, labels
-
-    def __len__(self) -> int:
-        return len(self.labels)
+        self.data, self.targets = torch.tensor(images), torch.tensor(labels, dtype=torch.int64)
+        self.transform, self.target_transform = self.change, None
 
     def __getitem__(self, k: int):
-        return self.change(Image.fromarray(self.images[k])).squeeze(0), int(self.labels[k])
+        image, label = super().__getitem__(k)
+        return image.squeeze(0), label
 
 
 def words(text: str) -> list[str]:
@@ -61,6 +57,18 @@ class Reviews(Dataset):
     def __getitem__(self, k: int):
         ids = [self.index.get(word, 1) for word in words(self.texts[k])[: self.max_len]] or [1]
         return torch.tensor(ids + [0] * (self.max_len - len(ids))), len(ids), int(self.labels[k])
+
+
+class LeNet(nn.Sequential):
+    """The report's LeNet, layer after layer."""
+
+    def __init__(self):
+        super().__init__(
+            nn.Unflatten(1, (1, 32)),
+            *(nn.Conv2d(1, 6, 5, padding=2), nn.ReLU(), nn.MaxPool2d(2)),
+            *(nn.Conv2d(6, 16, 5), nn.ReLU(), nn.MaxPool2d(2), nn.Flatten()),
+            *(nn.Linear(576, 120), nn.ReLU(), nn.Linear(120, 84), nn.ReLU(), nn.Linear(84, 10)),
+        )
 
 
 class Sequence(nn.Module):
@@ -98,22 +106,28 @@ def train(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | 
     loader = DataLoader(data, batch_size=64, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
     model.train()
-    total = 0.0
+    total = correct = 0
     for *inputs, y in islice(loader, batches):
         inputs, y = [part.to(DEVICE) for part in inputs], y.to(DEVICE)
-        loss = criterion(model(*inputs), y.float() if isinstance(criterion, nn.BCEWithLogitsLoss) else y)
+        logits = model(*inputs)
+        loss = criterion(logits, y.to(logits.dtype) if logits.dim() == 1 else y)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        total += loss.item()
+        total += loss.item() * len(y)
+        correct += (predictions(logits) == y).sum().item()
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Dataset, batches: int | None = None) -> None:
+def evaluate(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None) -> None:
     """Score so many batches of 64 (None: all)."""
     model.eval()
-    correct = 0
+    total = correct = 0
     for *inputs, y in islice(DataLoader(data, batch_size=64), batches):
-        logits = model(*(part.to(DEVICE) for part in inputs))
-        predicted = (logits > 0).long() if logits.dim() == 1 else logits.argmax(1)
-        correct += (predicted == y.to(DEVICE)).sum().item()
+        logits, y = model(*(part.to(DEVICE) for part in inputs)), y.to(DEVICE)
+        total += criterion(logits, y.to(logits.dtype) if logits.dim() == 1 else y).item() * len(y)
+        correct += (predictions(logits) == y).sum().item()
+
+
+def predictions(logits: torch.Tensor) -> torch.Tensor:
+    return (logits > 0).long() if logits.dim() == 1 else logits.argmax(1)

@@ -66,7 +66,7 @@ def digits_rows(batches: int, repeats: int) -> list[dict]:
         size = "" if name == "LeNet" else " 128×2"
         rows.append(row(f"MNIST training epoch, {name}{size}, {kind}", bound, sides, repeats, 750 / batches))
         sides = {
-            "plain": lambda theirs=theirs: plain.evaluate(theirs, tests, batches),
+            "plain": lambda theirs=theirs: plain.evaluate(theirs, tests, nn.CrossEntropyLoss(), batches),
             "labkit": lambda net=net: training.predict(net, data.test),
         }
         rows.append(evaluation(f"evaluation of 10,000 digits, {name}{size}", sides, repeats, 157 / batches))
@@ -101,7 +101,7 @@ def review_rows(batches: int, repeats: int) -> list[dict]:
         some = dataclasses.replace(part, **of_chosen)
         tests = plain.Reviews([data.test.texts[k] for k in chosen], data.test.y[chosen].numpy(), slow.index)
         sides = {
-            "plain": lambda theirs=theirs, tests=tests: plain.evaluate(theirs, tests),
+            "plain": lambda theirs=theirs, tests=tests: plain.evaluate(theirs, tests, nn.BCEWithLogitsLoss()),
             "labkit": lambda net=net, some=some: training.predict(net, some),
         }
         rows.append(row(f"evaluation of 25,000 reviews, {name} 256×2", 3.0, sides, repeats, 25_000 / len(chosen)))
