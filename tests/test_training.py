@@ -2,6 +2,8 @@
 
 import copy
 import math
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -207,3 +209,15 @@ def test_durations_in_words():
         "about 2 hours",
         "about 2 hours",
     ]
+
+
+def test_numbers_too_small_to_count_are_zero_in_every_thread():
+    """Reference: 1e-39 is below the smallest normal float, 1.18e-38; 10 million of them are more than one thread's share."""
+    lines = (
+        "import sys, torch",
+        "from labkit import training",
+        "tiny = torch.full((10_000_000,), 2.0**-120) * 2.0**-10",
+        "supported = torch.set_flush_denormal(True)  # after the product, so it does not help it",
+        "sys.exit(int(supported and bool((tiny.view(torch.int32) != 0).any())))",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
