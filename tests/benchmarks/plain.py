@@ -1,8 +1,15 @@
-"""The plain side of every figure: the loops a first course writes, with a Dataset, a DataLoader and `.item()`."""
+"""The plain side of every figure: the loops a first course writes, with a Dataset, a DataLoader and `.item()`.
+
+It runs in a process of its own, so that nothing labkit sets for its process (that tiny numbers count as zero) helps it:
+each line it reads is a piece of work as JSON, which it does and then answers "done".
+"""
 
 from __future__ import annotations
 
+import functools
+import json
 import re
+import sys
 from collections import Counter
 from itertools import islice
 
@@ -11,6 +18,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
+
+from labkit import sources
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -97,10 +106,6 @@ class Text(nn.Module):
         return self.head(self.dropout(states[torch.arange(len(ids)), lengths - 1])).squeeze(1)
 
 
-def digits_net(name: str) -> nn.Module:
-    return (LeNet() if name == "LeNet" else Sequence(name)).to(DEVICE)
-
-
 def train(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None) -> None:
     """Train over so many random batches of 64 (None: an epoch), as the original report does."""
     loader = DataLoader(data, batch_size=64, shuffle=True)
@@ -131,3 +136,36 @@ def evaluate(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int
 
 def predictions(logits: torch.Tensor) -> torch.Tensor:
     return (logits > 0).long() if logits.dim() == 1 else logits.argmax(1)
+
+
+@functools.cache
+def digits(part: str) -> Digits:
+    return Digits(sources.read_mnist(f"{part}-images-idx3-ubyte"), sources.read_mnist(f"{part}-labels-idx1-ubyte"))
+
+
+@functools.cache
+def reviews(part: str) -> Reviews:
+    index = vocabulary(sources.read_imdb("train")[0]) if part == "train" else reviews("train").index
+    return Reviews(*sources.read_imdb(part), index)
+
+
+@functools.cache
+def net(task: str, name: str) -> nn.Module:
+    model = Text(name, len(reviews("train").index)) if task == "imdb" else LeNet() if name == "LeNet" else Sequence(name)
+    return model.to(DEVICE)
+
+
+def main() -> None:
+    torch.set_flush_denormal("flush" in sys.argv[1:])  # without the word, as PyTorch has it when it starts
+    for line in sys.stdin:
+        work, task, name, batches = json.loads(line)
+        criterion = nn.BCEWithLogitsLoss() if task == "imdb" else nn.CrossEntropyLoss()
+        if work == "train":
+            train(net(task, name), reviews("train") if task == "imdb" else digits("train"), criterion, batches)
+        else:
+            evaluate(net(task, name), reviews("test") if task == "imdb" else digits("t10k"), criterion, batches)
+        print("done", flush=True)
+
+
+if __name__ == "__main__":
+    main()
