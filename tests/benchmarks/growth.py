@@ -75,7 +75,7 @@ def figure(rows: list[dict], path: Path) -> None:
     )
     for axes, (name, label) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.plot(thousands, [row[name] for row in rows], "o-", label="measured")
-        axes.set(xlabel="thousand reviews", ylabel=label, xlim=0, ylim=0)
+        axes.set(xlabel="thousand reviews", ylabel=label, xlim=0, ylim=(0, 1.1 * max(row[name] for row in rows)))
         if name == "seconds":
             slope = rows[-1][name] / thousands[-1]
             axes.plot([0, thousands[-1]], [0, slope * thousands[-1]], ":", color="grey", label="in proportion")
