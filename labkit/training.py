@@ -43,6 +43,7 @@ def fit(
     precision: str = "fp32",
     peak: float = 0.0,
     clip_norm: float = 0.0,
+    embedding_rate: float = 1.0,
 ) -> Run:
     """Train a copy of `model` on data.train with Adam and return it as it was at its best epoch on data.validation.
 
@@ -50,15 +51,17 @@ def fit(
     call gives the same Run. peak: 0 keeps the learning rate constant; from 1 on it makes one cycle, from
     `learning_rate` to `peak` times that in the first three tenths of the steps and then down to almost 0
     (Smith and Topin, 2017). clip_norm: the largest norm of the gradient, 0 for no bound.
+    embedding_rate: learning rate of the embedding, as a share of the others'.
     """
     model = copy.deepcopy(model).to(device)
     train, validation = data.train.to(device), data.validation.to(device)
-    optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate, fused=True)
+    optimizer = torch.optim.Adam(groups(model, learning_rate, embedding_rate), lr=learning_rate, fused=True)
     steps = num_epochs * len(train.order(batch_size))
     scheduler = None
     if peak:
         one_cycle = torch.optim.lr_scheduler.OneCycleLR
-        scheduler = one_cycle(optimizer, peak * learning_rate, steps, div_factor=peak, cycle_momentum=False)
+        highest = [peak * group["lr"] for group in optimizer.param_groups]
+        scheduler = one_cycle(optimizer, highest, steps, div_factor=peak, cycle_momentum=False)
 
     history, best_accuracy, best_weights, best_epoch = [], -1.0, {}, 0
     what = f"{num_epochs} epochs of {len(train):,} examples on {device}"
@@ -91,6 +94,15 @@ def fit(
     model.load_state_dict(best_weights)
     seconds = sum(record["seconds"] for record in history)
     return Run(model, history, best_epoch, seconds, count_parameters(model))
+
+
+def groups(model: nn.Module, learning_rate: float, embedding_rate: float) -> list[dict]:
+    """Return what the optimiser trains: all weights, and those of embeddings by themselves if their rate is another."""
+    if embedding_rate == 1:
+        return [{"params": list(model.parameters()), "lr": learning_rate}]
+    tables = [weight for module in model.modules() if isinstance(module, nn.Embedding) for weight in module.parameters()]
+    others = [weight for weight in model.parameters() if all(weight is not table for table in tables)]
+    return [{"params": others, "lr": learning_rate}, {"params": tables, "lr": embedding_rate * learning_rate}]
 
 
 def train_epoch(

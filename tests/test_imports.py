@@ -25,6 +25,7 @@ ALLOWED = {
     "words": set(),
     "imdb": {"sources", "downloads", "words"},
     "training": {"metrics", "models", "precision", "progress"},
+    "embeddings": {"imdb", "words"},
     "linear": {"imdb", "training", "words"},
     "results": {"sources", "training"},
     "reports": {"labels"},

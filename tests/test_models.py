@@ -163,3 +163,16 @@ def test_word_dropout_hides_words_in_training_only():
     assert (seen[0][:, 7:] == 0).all()
     net.eval()(ids, lengths)
     assert torch.equal(seen[1], ids)
+
+
+def test_lenet_gives_the_numbers_of_its_layers_one_after_another():
+    torch.manual_seed(0)
+    net, x = LeNet(), torch.randn(5, 32, 32)
+    found = []
+    for forward in (net, lambda x: net.layers(x.unsqueeze(1))):
+        net.zero_grad()
+        logits = forward(x)
+        logits.square().sum().backward()
+        found.append([logits, *(parameter.grad.clone() for parameter in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)

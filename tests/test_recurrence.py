@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from labkit.recurrence import RNN, TanhSteps
+from labkit.recurrence import LSTM, RNN, TanhSteps, dropout
 
 
 @pytest.mark.parametrize("sizes", [(2, 32, 128, 8, 32), (1, 100, 64, 5, 200), (3, 5, 7, 3, 1), (1, 3, 4, 1, 2)], ids=str)
@@ -63,3 +63,35 @@ def test_in_bf16_the_recurrence_stays_in_fp32():
 def test_what_it_does_not_do_is_refused_and_not_done_wrongly(other):
     with pytest.raises(AssertionError):
         RNN(4, 6, **{"batch_first": True} | other)(torch.randn(3, 5, 4))
+
+
+@pytest.mark.parametrize("layers", [1, 3])
+def test_the_lstm_is_that_of_pytorch(layers):
+    torch.manual_seed(0)
+    theirs, ours = nn.LSTM(5, 7, layers, batch_first=True), LSTM(5, 7, layers, batch_first=True, dropout=0.0)
+    ours.load_state_dict(theirs.state_dict())
+    x, weight = torch.randn(4, 9, 5), torch.randn(4, 9, 7)
+    found = []
+    for net in (ours, theirs):
+        states, (last, cells) = net(x)
+        (states * weight).sum().backward()
+        found.append([states, last, cells, *(parameter.grad for parameter in net.parameters())])
+    for a, b in zip(*found, strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.99])
+def test_dropout_drops_its_share_and_keeps_the_mean(p):
+    """A share of n values has a standard deviation of √(p (1 - p) / n); neighbours from one random number are independent."""
+    torch.manual_seed(0)
+    n = 1_000_003  # no multiple of four
+    x = torch.full((n,), 2.0, requires_grad=True)
+    y = dropout(x, p, True)
+    y.sum().backward()
+    dropped = (y == 0).double()
+    assert abs(dropped.mean() - p) < 5 * (p * (1 - p) / n) ** 0.5 + 2**-16
+    assert y.max().item() == pytest.approx(2 / (1 - p), rel=1e-3) and torch.equal(x.grad * 2, y.detach())
+    for apart in (1, 2, 3, 4):
+        both = (dropped[:-apart] * dropped[apart:]).mean()
+        assert abs(both - p * p) < 5 * (p * p * (1 - p * p) / n) ** 0.5 + 2**-15
+    assert torch.equal(dropout(x, p, False), x) and torch.equal(dropout(x, 0.0, True), x)

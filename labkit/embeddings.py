@@ -1,0 +1,65 @@
+"""Numbers for words, learnt from the training reviews themselves: words that keep the same company get like numbers.
+
+Shapes: V words in the vocabulary, E numbers a word.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy import sparse
+from sklearn.utils.extmath import randomized_svd
+from torch import Tensor
+
+from labkit.imdb import Split
+from labkit.words import UNKNOWN
+
+SPREAD = 0.3  # standard deviation of the numbers
+
+
+def learn(reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int = 5) -> Tensor:
+    """Return an embedding (V, E) made from the words of `reviews` alone; their labels are not looked at.
+
+    Two words are counted as neighbours if they stand within `window` words of each other, by 1 / distance. How much
+    more often they do than chance would have it, log p(u, v) / (p(u) p(v)), with p(v) flattened by the power 3/4 and
+    negative values taken for 0, is a matrix (V, V); its first E singular vectors are the embedding (Levy and
+    Goldberg, 2014). <pad> and <unk> get zeros. Raises ValueError if the vocabulary is smaller than `embedding_dim`.
+    """
+    if vocab_size < embedding_dim:
+        raise ValueError(
+            f"embedding_dim = {embedding_dim} is more than the {vocab_size} words known: choose at most {vocab_size}, "
+            "or a lower min_freq."
+        )
+    pairs = neighbours(reviews, vocab_size, window).tocoo()
+    total = np.asarray(pairs.sum(axis=1)).ravel()  # (V,)
+    chance = total**0.75 / (total**0.75).sum()
+    information = np.log(pairs.data / (total[pairs.row] * chance[pairs.col]))
+    more = information > 0
+    shape = (vocab_size, vocab_size)
+    matrix = sparse.csr_matrix((information[more].astype(np.float32), (pairs.row[more], pairs.col[more])), shape)
+    left, values, _ = randomized_svd(matrix, embedding_dim, n_iter=3, random_state=0)
+    vectors = left * np.sqrt(values)  # (V, E)
+    vectors[: UNKNOWN + 1] = 0  # of two words without neighbours the method leaves some dust
+    spread = vectors[UNKNOWN + 1 :].std() or 1.0  # 0 if no two words are neighbours
+    return torch.from_numpy(np.ascontiguousarray(vectors * (SPREAD / spread), dtype=np.float32))
+
+
+def neighbours(reviews: Split, vocab_size: int, window: int) -> sparse.csr_matrix:
+    """Count the neighbours of each word, (V, V), symmetric: a pair k words apart counts 1 / k, within a review only."""
+    ids = reviews.ids.numpy()[:-1]  # the last is the <unk> that stands for a text without a word
+    real = np.where(reviews.starts == len(ids), 0, reviews.num_words)
+    review = np.repeat(np.arange(len(reviews)), real)  # (words,)
+    shape = (vocab_size, vocab_size)
+    counts = sparse.csr_matrix(shape)
+    for apart in range(1, window + 1):
+        left, right = ids[:-apart], ids[apart:]
+        pair = (review[:-apart] == review[apart:]) & (left > UNKNOWN) & (right > UNKNOWN)
+        counts += sparse.csr_matrix((np.full(pair.sum(), 1 / apart), (left[pair], right[pair])), shape)
+    return counts + counts.T
+
+
+def nearest(word: int, vectors: Tensor, count: int = 5) -> list[int]:
+    """Return the `count` words whose vectors (V, E) point most in the direction of that of `word`, the nearest first."""
+    unit = torch.nn.functional.normalize(vectors, dim=1)
+    order = (unit @ unit[word]).argsort(descending=True, stable=True)
+    return [int(other) for other in order if other != word and other > UNKNOWN][:count]
