@@ -89,14 +89,16 @@ PARAMETERS = {
         "dropout": Parameter(0.5, low=0.0, high=0.99, unit="share of values"),
         "word_dropout": Parameter(0.1, low=0.0, high=0.99, unit="share of words"),
         "embedding_dim": Parameter(100, low=1, high=8_192, unit="numbers a word"),
+        "vectors": Parameter("learnt", ("random", "learnt")),
         "max_len": Parameter(500, low=1, high=100_000, unit="words"),
         "tail": Parameter(0.5, low=0.0, high=1.0, unit="share of max_len"),
         "min_freq": Parameter(10, low=1, high=10**9, unit="occurrences"),
         "readout": Parameter("pool", ("padded", "last", "pool")),
     },
 }
-# What a parameter left at 0 becomes. Three are no parameters of the notebooks: num_test (test examples that are
-# scored), peak (of a one-cycle schedule, times learning_rate; 0 = constant) and clip_norm (of the gradient; 0 = none).
+# What a parameter left at 0 becomes. Four are no parameters of the notebooks: num_test (test examples that are
+# scored), peak (of a one-cycle schedule, times learning_rate; 0 = constant), clip_norm (of the gradient; 0 = none) and
+# embedding_rate (learning rate of a word's learnt numbers, as a share of the others').
 PRESETS = {
     "01_mnist": {
         "quick": {"num_epochs": 3, "num_examples": 16_000, "num_test": 10_000, "peak": 4.0, "clip_norm": 0.25},
@@ -104,9 +106,9 @@ PRESETS = {
     },
     "02_imdb": {
         "quick": {"num_epochs": 2, "num_examples": 10_000, "num_test": 2_000, "peak": 2.0, "clip_norm": 0.25}
-        | {"hidden_dim": 128, "n_layers": 1},
+        | {"hidden_dim": 128, "n_layers": 1, "embedding_rate": 0.1},
         "full": {"num_epochs": 10, "num_examples": 22_500, "num_test": 25_000, "peak": 2.0, "clip_norm": 0.25}
-        | {"hidden_dim": 256, "n_layers": 2},
+        | {"hidden_dim": 256, "n_layers": 2, "embedding_rate": 0.1},
     },
 }
 
@@ -115,7 +117,8 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
     """Check the parameters of a notebook and fill in what was left open.
 
     Returns a namespace with every parameter resolved (source, device and precision too), and the
-    derived `notebook`, `num_test`, `peak`, `clip_norm` and `threads`. Raises SettingsError with one sentence.
+    derived `notebook`, `num_test`, `peak`, `clip_norm`, `embedding_rate` (of 02) and `threads`. Raises SettingsError
+    with one sentence.
     """
     table = PARAMETERS[notebook]
     for name in [*given, *injected_names()]:
@@ -131,6 +134,8 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
     if asked["precision"] == "auto":
         lab["precision"] = "bf16" if device == "cpu" and precision.bf16_pays() else "fp32"
     lab["threads"] = torch.get_num_threads()
+    if lab.get("vectors") == "random":  # they have everything to learn
+        lab["embedding_rate"] = 1.0
 
     available = sources.NUM_EXAMPLES[notebook][source]
     lab["num_test"] = min(lab["num_test"], available["test"])

@@ -66,10 +66,17 @@ def test_words_in_the_same_company_are_nearest():
     assert torch.equal(vectors, embeddings.learn(split, len(vocabulary), 4))
 
 
-def test_too_few_words_are_refused(small):
+def test_more_numbers_than_words_are_filled_up_with_zeros(small):
     split, vocabulary = small
-    with pytest.raises(ValueError, match=f"embedding_dim = 99 is more than the {len(vocabulary)} words"):
-        embeddings.learn(split, len(vocabulary), 99)
+    size = len(vocabulary)
+    vectors = embeddings.learn(split, size, size + 3)
+    assert vectors.shape == (size, size + 3) and not vectors[:, size:].any() and vectors[2:, :size].any()
+
+
+def test_words_without_neighbours_get_zeros():
+    vocabulary = words.build_vocabulary([["good"]], min_freq=1)
+    split = imdb.encode(["good", "", "good"], np.zeros(3), vocabulary, max_len=9)
+    assert torch.equal(embeddings.learn(split, len(vocabulary), 4), torch.zeros(3, 4))
 
 
 def test_a_model_begins_with_them_and_only_with_the_right_shape():
