@@ -14,16 +14,15 @@ from torch import Tensor
 from labkit.imdb import Split
 from labkit.words import UNKNOWN
 
-SPREAD = 0.3  # standard deviation of the numbers
 
-
-def learn(reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int = 5) -> Tensor:
+def learn(reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int = 5, spread: float = 0.3) -> Tensor:
     """Return an embedding (V, E) made from the words of `reviews` alone; their labels are not looked at.
 
     Two words are counted as neighbours if they stand within `window` words of each other, by 1 / distance. How much
     more often they do than chance would have it, log p(u, v) / (p(u) p(v)), with p(v) flattened by the power 3/4 and
     negative values taken for 0, is a matrix (V, V); its first E singular vectors are the embedding (Levy and
-    Goldberg, 2014). <pad> and <unk> get zeros, and so do the numbers beyond V if E is more.
+    Goldberg, 2014). <pad> and <unk> get zeros, and so do the numbers beyond V if E is more. spread: standard deviation of
+    the numbers.
     """
     pairs = neighbours(reviews, vocab_size, window).tocoo()
     total = np.asarray(pairs.sum(axis=1)).ravel()  # (V,)
@@ -36,8 +35,8 @@ def learn(reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int
     vectors = np.zeros((vocab_size, embedding_dim), dtype=np.float32)
     vectors[:, : len(values)] = left * np.sqrt(values)
     vectors[: UNKNOWN + 1] = 0  # of two words without neighbours the method leaves some dust
-    spread = vectors[UNKNOWN + 1 :].std() or 1.0  # 0 if no two words are neighbours
-    return torch.from_numpy(vectors * np.float32(SPREAD / spread))
+    found = vectors[UNKNOWN + 1 :].std() or 1.0  # 0 if no two words are neighbours
+    return torch.from_numpy(vectors * np.float32(spread / found))
 
 
 def neighbours(reviews: Split, vocab_size: int, window: int) -> sparse.csr_matrix:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from labkit.recurrence import LSTM, RNN
 from labkit.words import PAD, UNKNOWN
@@ -38,12 +39,25 @@ class LeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 32, 32) → logits (N, C)."""
-        x = self.layers[0](x.unsqueeze(1))
-        if x.device.type == "cpu" and x.dtype == torch.float32 and torch.backends.mkldnn.is_available():
-            x = x.to_mkldnn()  # oneDNN's own order of the numbers, kept up to the linear layers: faster, same values
-        for layer in self.layers[1:6]:
-            x = layer(x)
-        return self.layers[6:](x.to_dense() if x.is_mkldnn else x)
+        x = x.unsqueeze(1)
+        plain = x.is_cuda or torch.is_autocast_enabled(x.device.type) or not torch.backends.mkldnn.is_available()
+        return self.layers[6:](self.layers[:6](x) if plain else in_blocks(self.layers[:6], x))
+
+
+def in_blocks(layers: nn.Sequential, x: Tensor) -> Tensor:
+    """Do what LeNet's first six layers do, with the same values but faster on a CPU: x (N, 1, 32, 32) → (N, 16, 6, 6).
+
+    oneDNN, which computes convolutions there, takes channels in blocks of 16. So the 6 channels travel as 16, of which 10
+    are zero, in oneDNN's own order of the numbers, instead of being repacked around every layer. And pooling comes
+    before ReLU, which then sees a quarter of the numbers: the larger of two is the same before ReLU and after it.
+    """
+    first, second = layers[0], layers[3]
+    empty = 16 - first.out_channels
+    weight, bias = F.pad(first.weight, (0, 0, 0, 0, 0, 0, 0, empty)), F.pad(first.bias, (0, empty))  # channels that go out
+    x = F.conv2d(x.to_mkldnn(), weight, bias, padding=2)  # (N, 16, 32, 32)
+    x = F.relu(F.max_pool2d(x, 2, 2))  # (N, 16, 16, 16)
+    x = F.conv2d(x, F.pad(second.weight, (0, 0, 0, 0, 0, empty)), second.bias)  # (N, 16, 12, 12), from 16 that come in
+    return F.relu(F.max_pool2d(x, 2, 2)).to_dense()
 
 
 class SequenceClassifier(nn.Module):

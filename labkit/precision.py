@@ -1,8 +1,11 @@
-"""Precision: fp32, or bf16 where the processor has instructions for it; and what is too small to count."""
+"""What the processor is told once, before any work: precision (fp32, or bf16 where that is faster), tiny numbers, memory."""
 
 from __future__ import annotations
 
+import ctypes
 import functools
+import sys
+import time
 
 import torch
 
@@ -10,6 +13,13 @@ import torch
 # up to a hundred times as long for each: an LSTM of 256 units, read at the last word, then trains ten times slower. Such
 # numbers count as 0 here. Threads take this over when they are started, so it stands where it is done before any work.
 torch.set_flush_denormal(True)
+
+# Memory that a step has freed stays with this process for the next step. By default glibc gives large pieces back at once, and
+# the system then clears their pages again in every step: up to a quarter of the time of an LSTM.
+if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):  # not with other C libraries
+    _MOST_MAPPED, _TRIM_ABOVE, _ASK_FOR = -4, -1, -2  # mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
+    for _what, _value in ((_MOST_MAPPED, 0), (_TRIM_ABOVE, 2**31 - 1), (_ASK_FOR, 2**26)):
+        ctypes.CDLL(None).mallopt(_what, _value)
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:
@@ -19,13 +29,16 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
 
 @functools.cache
 def bf16_pays() -> bool:
-    """Tell whether this processor multiplies in bf16 and this PyTorch trains an LSTM in it.
+    """Tell whether this processor multiplies faster in bf16, and this PyTorch trains an LSTM in it.
 
-    Without such instructions (AVX512-BF16, AMX) bf16 is emulated and twice as slow as fp32. With them some
-    versions of PyTorch still refuse an LSTM, which only a try can tell.
+    Instructions for bf16 are not enough: some processors have them and are half as fast with them as in fp32. So a large
+    product is timed both ways, best of five; bf16 must need less than two thirds of the time, which is more than chance
+    gives. And some versions of PyTorch refuse to train an LSTM in bf16, which only a try can tell.
     """
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     if not any(probe() for probe in probes if probe):
+        return False
+    if 1.5 * _seconds_of_product(torch.bfloat16) > _seconds_of_product(torch.float32):
         return False
     try:
         with torch.autocast("cpu", torch.bfloat16), torch.random.fork_rng(devices=[]):
@@ -33,3 +46,13 @@ def bf16_pays() -> bool:
     except RuntimeError:
         return False
     return True
+
+
+def _seconds_of_product(kind: torch.dtype) -> float:
+    """Return the seconds that a product of two matrices (1024, 1024) takes, the best of five after one to warm up."""
+    matrix, seconds = torch.ones(1024, 1024, dtype=kind), []
+    for _ in range(6):
+        started = time.perf_counter()
+        matrix @ matrix
+        seconds.append(time.perf_counter() - started)
+    return min(seconds[1:])

@@ -7,6 +7,8 @@ Shapes: T steps, N examples, D features a step, H hidden units.
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -19,11 +21,11 @@ class TanhSteps(torch.autograd.Function):
     @torch.amp.custom_fwd(device_type="cpu", cast_inputs=torch.float32)
     def forward(ctx, a: Tensor, U: Tensor) -> Tensor:
         """a: (T, N, H) what the input gives to each step, U: (H, H) → the states, (T, N, H)."""
-        states = torch.empty_like(a)
-        steps, transposed = states.unbind(0), U.t().contiguous()
-        torch.tanh(a[0], out=steps[0])
-        for t in range(1, len(a)):
-            torch.addmm(a[t], steps[t - 1], transposed, out=steps[t]).tanh_()
+        states, transposed = a.clone(), U.t().contiguous()
+        steps = states.unbind(0)
+        steps[0].tanh_()
+        for before, now in itertools.pairwise(steps):
+            now.addmm_(before, transposed).tanh_()  # in place: no step is copied
         ctx.save_for_backward(states, U)
         return states
 
@@ -35,13 +37,12 @@ class TanhSteps(torch.autograd.Function):
         With tanh' = 1 - h²: ∂a_t = (∂h_t + ∂a_{t+1} U) (1 - h_t²), and ∂U = Σ ∂a_tᵀ h_{t-1}.
         """
         states, U = ctx.saved_tensors
-        grad_a = torch.empty_like(states)
-        outside, steps, a = grad_states.unbind(0), states.unbind(0), grad_a.unbind(0)
-        reaches = outside[-1].clone()  # (N, H), the whole gradient of a state
+        grad_a = grad_states.contiguous().clone()  # what reaches a state becomes, in place, what reaches its a
+        steps, grads = states.unbind(0), grad_a.unbind(0)
         for t in reversed(range(len(steps))):
-            torch.ops.aten.tanh_backward.grad_input(reaches, steps[t], grad_input=a[t])
+            torch.ops.aten.tanh_backward.grad_input(grads[t], steps[t], grad_input=grads[t])
             if t:
-                torch.addmm(outside[t - 1], a[t], U, out=reaches)
+                grads[t - 1].addmm_(grads[t], U)
         return grad_a, grad_a[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1)
 
 
@@ -88,4 +89,4 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     dropped = round(p * 2**16)  # so many of the 65,536 values of 16 bits
     keep = bits[: x.numel()].view(x.shape) >= dropped - 2**15
-    return x * keep * (2**16 / (2**16 - dropped))
+    return x * (keep * (2**16 / (2**16 - dropped)))

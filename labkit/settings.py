@@ -116,9 +116,8 @@ PRESETS = {
 def resolve(notebook: str, **given: object) -> SimpleNamespace:
     """Check the parameters of a notebook and fill in what was left open.
 
-    Returns a namespace with every parameter resolved (source, device and precision too), and the
-    derived `notebook`, `num_test`, `peak`, `clip_norm`, `embedding_rate` (of 02) and `threads`. Raises SettingsError
-    with one sentence.
+    Returns a namespace with every parameter resolved (source, device and precision too), `notebook`, `threads`, and
+    what only presets have. Raises SettingsError with one sentence.
     """
     table = PARAMETERS[notebook]
     for name in [*given, *injected_names()]:

@@ -149,15 +149,20 @@ def test_working_on_in_jupyterlab_never_trips(monkeypatch, cells):
     resolve("02_imdb")
 
 
-def test_bf16_needs_the_instructions_and_a_pytorch_that_takes_them(monkeypatch):
-    """auto is fp32 on a processor that only emulates bf16, and where PyTorch refuses to train an LSTM in it."""
-    for has, works, expected in ((False, True, "fp32"), (True, True, "bf16"), (True, False, "fp32")):
-        precision.bf16_pays.cache_clear()
-        monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda has=has: has)
-        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-        if not works:
-            monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
-        assert settings.resolve("01_mnist", device="cpu").precision == expected
+@pytest.mark.parametrize(
+    ("has", "seconds", "works", "expected"),
+    [(True, 0.6, True, "bf16"), (False, 0.6, True, "fp32"), (True, 0.7, True, "fp32"), (True, 0.6, False, "fp32")],
+    ids=["all is well", "no instructions", "instructions that are not faster", "PyTorch refuses"],
+)
+def test_bf16_only_where_it_is_faster_and_pytorch_takes_it(monkeypatch, has, seconds, works, expected):
+    """Reference: a product takes 1 second in fp32, so 0.6 s in bf16 are less than two thirds, and 0.7 s are not."""
+    precision.bf16_pays.cache_clear()
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
+    monkeypatch.setattr(precision, "_seconds_of_product", lambda kind: seconds if kind == torch.bfloat16 else 1.0)
+    if not works:
+        monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
+    assert settings.resolve("01_mnist", device="cpu").precision == expected
     precision.bf16_pays.cache_clear()
 
 
@@ -168,6 +173,7 @@ def refuse(*_):
 def test_the_probe_draws_nothing_from_the_random_stream(monkeypatch):
     precision.bf16_pays.cache_clear()
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
+    monkeypatch.setattr(precision, "_seconds_of_product", lambda kind: 0.0)  # so that the LSTM is tried as well
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)

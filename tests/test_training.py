@@ -2,6 +2,7 @@
 
 import copy
 import math
+import platform
 import subprocess
 import sys
 
@@ -219,5 +220,19 @@ def test_numbers_too_small_to_count_are_zero_in_every_thread():
         "tiny = torch.full((10_000_000,), 2.0**-120) * 2.0**-10",
         "supported = torch.set_flush_denormal(True)  # after the product, so it does not help it",
         "sys.exit(int(supported and bool((tiny.view(torch.int32) != 0).any())))",
+    )
+    assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
+def test_freed_memory_is_used_again():
+    """Reference: 100 MB are 25,600 pages of 4 kB, each of which the system would clear anew if it had been given back."""
+    lines = (
+        "import resource, sys, torch",
+        "from labkit import training",
+        "torch.ones(25_000_000), torch.ones(25_000_000)",
+        "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
+        "torch.ones(25_000_000)",
+        "sys.exit(int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 1_000))",
     )
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0

@@ -149,10 +149,15 @@ def reviews(part: str) -> Reviews:
     return Reviews(*sources.read_imdb(part), index)
 
 
+def model(name: str) -> nn.Module:
+    """Return the model of that name for digits."""
+    return LeNet() if name == "LeNet" else Sequence(name)
+
+
 @functools.cache
 def net(task: str, name: str) -> nn.Module:
-    model = Text(name, len(reviews("train").index)) if task == "imdb" else LeNet() if name == "LeNet" else Sequence(name)
-    return model.to(DEVICE)
+    """Return the model of a piece of work, made once."""
+    return (Text(name, len(reviews("train").index)) if task == "imdb" else model(name)).to(DEVICE)
 
 
 def main() -> None:

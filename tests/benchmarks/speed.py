@@ -23,7 +23,7 @@ from torch import nn
 from labkit import imdb, mnist, models, precision, sources, training, words
 from labkit.progress import Progress
 
-BF16 = precision.bf16_pays()
+BF16 = precision.bf16_pays()  # some processors have its instructions and are slower with them: they count as fp32
 
 
 def take(order: list, batches: int, data) -> list:
