@@ -37,7 +37,8 @@ class TanhSteps(torch.autograd.Function):
         With tanh' = 1 - h²: ∂a_t = (∂h_t + ∂a_{t+1} U) (1 - h_t²), and ∂U = Σ ∂a_tᵀ h_{t-1}.
         """
         states, U = ctx.saved_tensors
-        grad_a = grad_states.contiguous().clone()  # what reaches a state becomes, in place, what reaches its a
+        # what reaches a state becomes, in place, what reaches its a
+        grad_a = grad_states.clone(memory_format=torch.contiguous_format)
         steps, grads = states.unbind(0), grad_a.unbind(0)
         for t in reversed(range(len(steps))):
             torch.ops.aten.tanh_backward.grad_input(grads[t], steps[t], grad_input=grads[t])

@@ -170,7 +170,7 @@ def import_row(repeats: int) -> dict:
 def main() -> None:
     quick = common.arguments(__doc__).quick
     apart, batches, repeats = Apart(), *((4, 1) if quick else (8, 2))
-    rows = digits_rows(apart, 40 if quick else 100, 2 if quick else 3) + review_rows(apart, batches, repeats)
+    rows = digits_rows(apart, 40 if quick else 100, 2 if quick else 5) + review_rows(apart, batches, repeats)
     if not quick:
         rows += fair_rows(16, repeats)
     rows += [preparation_row(2 if quick else 5), import_row(7)]
