@@ -54,9 +54,13 @@ def test_tables_of_one_machine_do_not_overwrite_each_other(script, monkeypatch, 
     monkeypatch.setattr(common, "RESULTS", tmp_path / "results")
     common.save("speed", [{"work": "x", "ratio": 2.0}])
     common.save("growth", [{"reviews": 1}])
-    common.save("speed", [{"work": "x", "ratio": 3.0}])
+    common.save("speed", [{"work": "y", "ratio": 5.0}, {"work": "x", "ratio": 3.0}])
+    common.save("speed", [{"work": "y", "ratio": 4.0}])
     stored = json.loads(common.file().read_text(encoding="utf-8"))
-    assert stored["speed"]["rows"] == [{"work": "x", "ratio": 3.0}] and set(stored) == {"speed", "growth"}
+    assert stored["speed"]["rows"] == [{"work": "x", "ratio": 3.0}, {"work": "y", "ratio": 4.0}] and set(stored) == {
+        "speed",
+        "growth",
+    }
 
 
 def test_the_mean_of_seeds_has_its_interval(script):

@@ -61,9 +61,12 @@ def file() -> Path:
 
 
 def save(table: str, rows: list[dict], packages: tuple[str, ...] = ()) -> None:
-    """Put one table into this machine's results, leaving the others as they are."""
+    """Put one table into this machine's results, leaving the others as they are, and rows of other work too."""
     RESULTS.mkdir(exist_ok=True)
     stored = json.loads(file().read_text(encoding="utf-8")) if file().exists() else {}
+    if all("work" in row for row in rows):
+        before = {row["work"]: row for row in stored.get(table, {}).get("rows", [])}
+        rows = list((before | {row["work"]: row for row in rows}).values())
     versions = {name: importlib.metadata.version(name) for name in packages}
     stored[table] = {"date": f"{datetime.date.today()}", "machine": machine() | {"packages": versions}, "rows": rows}
     file().write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -82,8 +85,14 @@ def show(rows: list[dict]) -> None:
         print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
 
 
-def arguments(description: str) -> argparse.Namespace:
-    """Read the command line: `--quick` measures less and saves nothing."""
+def arguments(description: str, parts: tuple[str, ...] = ()) -> argparse.Namespace:
+    """Read the command line: `--quick` measures less and saves nothing; parts of a table may be measured alone."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer batches and repeats; nothing is saved")
-    return parser.parse_args()
+    if parts:
+        parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}; all if none is named")
+    given = parser.parse_args()
+    for part in getattr(given, "parts", ()):
+        if part not in parts:
+            parser.error(f"{part!r} is no part: choose from {', '.join(parts)}")
+    return given

@@ -54,19 +54,19 @@ def row(work: str, bound: float, sides: dict, repeats: int, scale: float = 1.0) 
 
 
 class Apart:
-    """The plain side in its own process; `flush` lets it, too, take tiny numbers for zero."""
+    """The other side in its own process, so that nothing labkit sets for its process helps it: a script that reads work."""
 
-    def __init__(self, *flush: str):
-        command = [sys.executable, str(Path(plain.__file__)), *flush]
+    def __init__(self, script: str, *arguments: str):
+        command = [sys.executable, str(Path(script)), *arguments]
         self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
-    def work(self, what: str, task: str, name: str, batches: int) -> Callable[[], None]:
-        """Return a function that has `what` ("train", "evaluate") done over so many batches and waits for the answer."""
+    def work(self, *what: object) -> Callable[[], None]:
+        """Return a function that has this piece of work done and waits for the answer."""
 
         def done():
-            print(json.dumps([what, task, name, batches]), file=self.process.stdin, flush=True)
+            print(json.dumps(what), file=self.process.stdin, flush=True)
             if self.process.stdout.readline() != "done\n":
-                raise RuntimeError(f"the plain side failed at {what} {task} {name}")
+                raise RuntimeError(f"the other side failed at {what}")
 
         return done
 
@@ -123,7 +123,7 @@ def review_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
 
 def fair_rows(batches: int, repeats: int) -> list[dict]:
     """Time the text again with a plain side that takes tiny numbers for zero too: what remains without that."""
-    apart, data = Apart("flush"), imdb.load("official").train.to(plain.DEVICE)
+    apart, data = Apart(plain.__file__, "flush"), imdb.load("official").train.to(plain.DEVICE)
     rows = []
     for name in ("LSTM", "RNN"):
         net = models.TextClassifier(name, int(data.ids.max()) + 1, 100, 256, n_layers=2, dropout=0.5, readout="last")
@@ -168,12 +168,17 @@ def import_row(repeats: int) -> dict:
 
 
 def main() -> None:
-    quick = common.arguments(__doc__).quick
-    apart, batches, repeats = Apart(), *((4, 1) if quick else (8, 2))
-    rows = digits_rows(apart, 40 if quick else 100, 2 if quick else 5) + review_rows(apart, batches, repeats)
-    if not quick:
-        rows += fair_rows(16, repeats)
-    rows += [preparation_row(2 if quick else 5), import_row(7)]
+    given = common.arguments(__doc__, ("digits", "reviews", "fair", "preparation", "import"))
+    quick, apart = given.quick, Apart(plain.__file__)
+    batches, repeats = (4, 1) if quick else (8, 2)
+    parts = {
+        "digits": lambda: digits_rows(apart, 40 if quick else 100, 2 if quick else 5),
+        "reviews": lambda: review_rows(apart, batches, repeats),
+        "fair": lambda: [] if quick else fair_rows(16, repeats),
+        "preparation": lambda: [preparation_row(2 if quick else 5)],
+        "import": lambda: [import_row(7)],
+    }
+    rows = [row for part in given.parts or parts for row in parts[part]()]
     common.show(rows)
     if not quick:
         common.save("speed", rows)
