@@ -20,23 +20,24 @@ def learn(reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int
 
     Two words are counted as neighbours if they stand within `window` words of each other, by 1 / distance. How much
     more often they do than chance would have it, log p(u, v) / (p(u) p(v)), with p(v) flattened by the power 3/4 and
-    negative values taken for 0, is a matrix (V, V); its first E singular vectors are the embedding (Levy and
-    Goldberg, 2014). <pad> and <unk> get zeros, and so do the numbers beyond V if E is more. spread: standard deviation of
-    the numbers.
+    negative values taken for 0, is a matrix (V, V); its first E singular vectors, each times the root of its singular
+    value, are the embedding (Levy and Goldberg, 2014), brought to the standard deviation `spread`. <pad> and <unk>
+    get zeros, and so do the numbers beyond V if E is more.
     """
     pairs = neighbours(reviews, vocab_size, window).tocoo()
     total = np.asarray(pairs.sum(axis=1)).ravel()  # (V,)
-    chance = total**0.75 / max((total**0.75).sum(), 1e-9)  # no neighbours at all: 0
+    chance = total**0.75 / max((total**0.75).sum(), 1e-9)
     information = np.log(pairs.data / (total[pairs.row] * chance[pairs.col]))
     more = information > 0
+    if not more.any():  # no two words are neighbours
+        return torch.zeros(vocab_size, embedding_dim)
     shape = (vocab_size, vocab_size)
     matrix = sparse.csr_matrix((information[more].astype(np.float32), (pairs.row[more], pairs.col[more])), shape)
     left, values, _ = randomized_svd(matrix, min(embedding_dim, vocab_size), n_iter=3, random_state=0)
     vectors = np.zeros((vocab_size, embedding_dim), dtype=np.float32)
     vectors[:, : len(values)] = left * np.sqrt(values)
     vectors[: UNKNOWN + 1] = 0  # of two words without neighbours the method leaves some dust
-    found = vectors[UNKNOWN + 1 :].std() or 1.0  # 0 if no two words are neighbours
-    return torch.from_numpy(vectors * np.float32(spread / found))
+    return torch.from_numpy(vectors * np.float32(spread / vectors[UNKNOWN + 1 :].std()))
 
 
 def neighbours(reviews: Split, vocab_size: int, window: int) -> sparse.csr_matrix:

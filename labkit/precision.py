@@ -15,7 +15,8 @@ import torch
 torch.set_flush_denormal(True)
 
 # Memory that a step has freed stays with this process for the next step. By default glibc gives large pieces back at once, and
-# the system then clears their pages again in every step: up to a quarter of the time of an LSTM.
+# the system then clears their pages again in every step: up to a quarter of the time of an LSTM. The price: a process keeps
+# the most that it ever needed until it ends.
 if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):  # not with other C libraries
     _MOST_MAPPED, _TRIM_ABOVE, _ASK_FOR = -4, -1, -2  # mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
     for _what, _value in ((_MOST_MAPPED, 0), (_TRIM_ABOVE, 2**31 - 1), (_ASK_FOR, 2**26)):
@@ -32,13 +33,15 @@ def bf16_pays() -> bool:
     """Tell whether this processor multiplies faster in bf16, and this PyTorch trains an LSTM in it.
 
     Instructions for bf16 are not enough: some processors have them and are half as fast with them as in fp32. So a large
-    product is timed both ways, best of five; bf16 must need less than two thirds of the time, which is more than chance
-    gives. And some versions of PyTorch refuse to train an LSTM in bf16, which only a try can tell.
+    product is timed both ways, in turn and the best of five; bf16 must need less than two thirds of the time. What was
+    chosen is a part of a run's settings. And some versions of PyTorch refuse to train an LSTM in bf16: only a try can tell.
     """
     probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
     if not any(probe() for probe in probes if probe):
         return False
-    if 1.5 * _seconds_of_product(torch.bfloat16) > _seconds_of_product(torch.float32):
+    rounds = [(_seconds_of_product(torch.bfloat16), _seconds_of_product(torch.float32)) for _ in range(6)]
+    bf16, fp32 = map(min, zip(*rounds[1:], strict=True))  # the first round warms up
+    if 1.5 * bf16 > fp32:
         return False
     try:
         with torch.autocast("cpu", torch.bfloat16), torch.random.fork_rng(devices=[]):
@@ -49,10 +52,8 @@ def bf16_pays() -> bool:
 
 
 def _seconds_of_product(kind: torch.dtype) -> float:
-    """Return the seconds that a product of two matrices (1024, 1024) takes, the best of five after one to warm up."""
-    matrix, seconds = torch.ones(1024, 1024, dtype=kind), []
-    for _ in range(6):
-        started = time.perf_counter()
-        matrix @ matrix
-        seconds.append(time.perf_counter() - started)
-    return min(seconds[1:])
+    """Return the seconds that a product of two matrices (1024, 1024) takes."""
+    matrix = torch.ones(1024, 1024, dtype=kind)
+    started = time.perf_counter()
+    matrix @ matrix
+    return time.perf_counter() - started

@@ -87,7 +87,9 @@ def dropout(x: Tensor, p: float, training: bool) -> Tensor:
     """`F.dropout` for a CPU: each random number of 64 bits decides for four values, with p to the nearest 1/65,536."""
     if not training or not p:
         return x
+    if p > 1 - 2**-16:
+        return torch.zeros_like(x)
     bits = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None).view(torch.int16)
     dropped = round(p * 2**16)  # so many of the 65,536 values of 16 bits
     keep = bits[: x.numel()].view(x.shape) >= dropped - 2**15
-    return x * (keep * (2**16 / (2**16 - dropped)))
+    return x * (keep * (2**16 / (2**16 - dropped))).to(x.dtype)

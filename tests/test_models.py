@@ -165,14 +165,29 @@ def test_word_dropout_hides_words_in_training_only():
     assert torch.equal(seen[1], ids)
 
 
-def test_lenet_gives_the_numbers_of_its_layers_one_after_another():
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("kind", ["float32", "float64", "bf16"])
+def test_lenet_gives_the_numbers_of_its_layers_one_after_another(size, kind):
     torch.manual_seed(0)
-    net, x = LeNet(), torch.randn(5, 32, 32)
+    net, x = LeNet(), torch.randn(size, 32, 32)
+    if kind == "float64":
+        net, x = net.double(), x.double()
     found = []
     for forward in (net, lambda x: net.layers(x.unsqueeze(1))):
         net.zero_grad()
-        logits = forward(x)
-        logits.square().sum().backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=kind == "bf16"):
+            logits = forward(x)
+        logits.float().square().sum().backward()
         found.append([logits, *(parameter.grad.clone() for parameter in net.parameters())])
     for a, b in zip(*found, strict=True):
         torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "change", [{1: nn.Tanh()}, {2: nn.AvgPool2d(2)}, {0: nn.Conv2d(1, 20, 5, padding=2), 3: nn.Conv2d(20, 16, 5)}]
+)
+def test_a_changed_layer_of_lenet_counts(change):
+    net, x = LeNet(), torch.randn(3, 32, 32)
+    for place, layer in change.items():
+        net.layers[place] = layer
+    torch.testing.assert_close(net(x), net.layers(x.unsqueeze(1)))

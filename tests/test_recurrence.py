@@ -39,13 +39,14 @@ def test_what_it_is_given_is_left_as_it_was():
     assert torch.equal(given, torch.ones(4, 2, 3)) and torch.equal(a, before)
 
 
-def test_dropout_acts_between_layers_in_training_only():
+@pytest.mark.parametrize("cell", [RNN, LSTM])
+def test_dropout_acts_between_layers_in_training_only(cell):
     torch.manual_seed(0)
-    net, x = RNN(4, 6, 2, batch_first=True, dropout=0.9), torch.randn(3, 5, 4)
+    net, x = cell(4, 6, 2, batch_first=True, dropout=0.9), torch.randn(3, 5, 4)
     assert not torch.equal(net(x)[0], net(x)[0])
     net.eval()
     assert torch.equal(net(x)[0], net(x)[0])
-    single = RNN(4, 6, 1, batch_first=True)
+    single = cell(4, 6, 1, batch_first=True)
     assert torch.equal(single(x)[0], single(x)[0])
 
 
@@ -57,12 +58,13 @@ def test_in_bf16_the_recurrence_stays_in_fp32():
     assert states.dtype == torch.float32 and torch.isfinite(net.weight_hh_l0.grad).all()
 
 
-@pytest.mark.parametrize(
-    "other", [{"bidirectional": True}, {"nonlinearity": "relu"}, {"batch_first": False}, {"bias": False}], ids=str
-)
-def test_what_it_does_not_do_is_refused_and_not_done_wrongly(other):
+ODD = [(cell, other) for cell in (RNN, LSTM) for other in ({"bidirectional": True}, {"batch_first": False}, {"bias": False})]
+
+
+@pytest.mark.parametrize(("cell", "other"), [*ODD, (RNN, {"nonlinearity": "relu"}), (LSTM, {"proj_size": 3})], ids=str)
+def test_what_it_does_not_do_is_refused_and_not_done_wrongly(cell, other):
     with pytest.raises(AssertionError):
-        RNN(4, 6, **{"batch_first": True} | other)(torch.randn(3, 5, 4))
+        cell(4, 6, **{"batch_first": True} | other)(torch.randn(3, 5, 4))
 
 
 @pytest.mark.parametrize("layers", [1, 3])
@@ -95,3 +97,4 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p):
         both = (dropped[:-apart] * dropped[apart:]).mean()
         assert abs(both - p * p) < 5 * (p * p * (1 - p * p) / n) ** 0.5 + 2**-15
     assert torch.equal(dropout(x, p, False), x) and torch.equal(dropout(x, 0.0, True), x)
+    assert torch.equal(dropout(x, 1.0, True), torch.zeros_like(x)) and dropout(x.bfloat16(), 0.5, True).dtype == torch.bfloat16

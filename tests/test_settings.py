@@ -96,6 +96,10 @@ def test_auto_preset_is_quick_on_a_cpu_full_on_a_gpu_and_the_environments_first(
         resolve("01_mnist")
 
 
+def test_words_that_begin_by_chance_learn_at_the_full_rate():
+    assert resolve("02_imdb").embedding_rate == 0.1 and resolve("02_imdb", vectors="random").embedding_rate == 1.0
+
+
 def test_quick_sees_as_many_examples_on_the_small_sample():
     budget = PRESETS["01_mnist"]["quick"]
     seen = budget["num_epochs"] * budget["num_examples"]

@@ -236,3 +236,17 @@ def test_freed_memory_is_used_again():
         "sys.exit(int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 1_000))",
     )
     assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
+
+
+@pytest.mark.parametrize("peak", [0.0, 2.0])
+def test_the_embedding_learns_at_its_own_rate(tiny_reviews, peak):
+    """At rate 0 it stays as it was while all else moves; at a rate of its own it ends elsewhere than at the common one."""
+    net = reviews_net(tiny_reviews)
+    ends = {}
+    for rate in (0.0, 0.1, 1.0):
+        ends[rate] = training.fit(net, tiny_reviews, **SETTINGS, peak=peak, embedding_rate=rate).model
+    assert torch.equal(ends[0.0].embedding.weight, net.embedding.weight)
+    assert not torch.equal(ends[0.0].head.weight, net.head.weight)
+    assert not torch.equal(ends[0.1].embedding.weight, ends[1.0].embedding.weight)
+    near, far = (float((ends[rate].embedding.weight - net.embedding.weight).abs().max().detach()) for rate in (0.1, 1.0))
+    assert near < far / 3

@@ -61,14 +61,17 @@ def file() -> Path:
 
 
 def save(table: str, rows: list[dict], packages: tuple[str, ...] = ()) -> None:
-    """Put one table into this machine's results, leaving the others as they are, and rows of other work too."""
+    """Put one table into this machine's results, leaving the others as they are.
+
+    Rows of other work stay as well if they were measured with the same versions.
+    """
     RESULTS.mkdir(exist_ok=True)
     stored = json.loads(file().read_text(encoding="utf-8")) if file().exists() else {}
-    if all("work" in row for row in rows):
-        before = {row["work"]: row for row in stored.get(table, {}).get("rows", [])}
-        rows = list((before | {row["work"]: row for row in rows}).values())
-    versions = {name: importlib.metadata.version(name) for name in packages}
-    stored[table] = {"date": f"{datetime.date.today()}", "machine": machine() | {"packages": versions}, "rows": rows}
+    here = machine() | {"packages": {name: importlib.metadata.version(name) for name in packages}}
+    before = stored.get(table, {})
+    if before.get("machine") == here and all("work" in row for row in rows):
+        rows = list(({row["work"]: row for row in before["rows"]} | {row["work"]: row for row in rows}).values())
+    stored[table] = {"date": f"{datetime.date.today()}", "machine": here, "rows": rows}
     file().write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

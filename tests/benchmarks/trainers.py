@@ -2,7 +2,8 @@
 
 Lightning and the Trainer of Hugging Face load through a `DataLoader`, skorch and Keras take arrays; all but Keras, which has
 layers of its own, train the plain model as a student writes it. labkit is timed in the same run; the others have a
-process of their own, so that what labkit sets for its process (how memory is kept, tiny numbers) does not help them.
+process of their own, so that what labkit sets for its process (how memory is kept, tiny numbers) does not help them. Making
+the model is inside what is timed for them and outside for labkit: a few milliseconds of a second or more.
 Install them first: pip install lightning skorch transformers accelerate keras
 """
 
