@@ -3,6 +3,7 @@
 # make lab    open the notebooks in JupyterLab
 # make bench         measure speed, growth and accuracy on this machine (hours), and put them into README
 # make bench-quick   fail if something has become much slower (five minutes)
+# make soak   200 kills of trainings and of downloads, at random moments of another seed each time
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
 PYTHON ?= python3
@@ -15,7 +16,7 @@ CHECKED = $(abspath runs/checked)
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: setup run test lint lab bench bench-quick clean
+.PHONY: setup run test lint lab bench bench-quick soak clean
 
 setup: $(READY)
 
@@ -53,6 +54,9 @@ bench: $(READY)
 
 bench-quick: $(READY)
 	$(BIN)/python tests/benchmarks/speed.py --quick
+
+soak: $(READY)
+	LABKIT_KILLS=200 LABKIT_SEED=$$$$ $(BIN)/pytest -s tests/faults -k killed_at_random_moments
 
 clean: $(READY)
 	$(STRIP) $(NOTEBOOKS)

@@ -1,4 +1,4 @@
-"""The command line: `labkit data where|get|check` for the data, `labkit show` for the results of runs."""
+"""The command line: `labkit data where|get|check` for the data, `labkit run|show|rerun` for runs and their results."""
 
 from __future__ import annotations
 
@@ -79,6 +79,50 @@ def show(paths: tuple[Path, ...]) -> None:
             click.echo(f"executed notebook: {path.resolve()}")
         for file in sorted(result.parent.glob("*.png")) + sorted(result.parent.glob("*.txt")):
             click.echo(f"{'figure' if file.suffix == '.png' else 'report'}: {file.resolve()}")
+
+
+@main.command()
+@click.argument("notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("output", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter, as papermill does.")
+def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...]) -> None:
+    """Execute NOTEBOOK with papermill into OUTPUT (default: in the folder of the runs), which is never left torn.
+
+    Given again after it was stopped or killed, the same command goes on from the last epoch.
+    """
+    from labkit import headless
+
+    output = output or sources.runs_root() / notebook.name
+    try:
+        code = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
+    except headless.Stopped as stopped:
+        click.echo("stopped; the same command goes on from the last epoch that was finished", err=True)
+        sys.exit(stopped.code)
+    click.echo(f"executed notebook: {output.resolve()}" if not code else f"failed; the error stands in {output.resolve()}")
+    sys.exit(code)
+
+
+@main.command()
+@click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--notebook", type=click.Path(exists=True, path_type=Path), help="Default: the checkout's.")
+def rerun(folder: Path, notebook: Path | None) -> None:
+    """Repeat the run in RUN_DIR and say, field by field, what agrees bit for bit, what nearly, and what does not."""
+    import json
+
+    from labkit import headless
+
+    if not (folder / "result.json").exists():
+        sys.exit(f"{folder}: no finished run here (no result.json)")
+    name = json.loads((folder / "result.json").read_text(encoding="utf-8"))["notebook"]
+    verdicts, reasons = headless.rerun(folder, notebook or sources.ROOT / "notebooks" / f"{name}.ipynb")
+    for field, verdict in verdicts:
+        if verdict != "same bits" or field.endswith("sha256"):
+            click.echo(f"{verdict:12} {field}")
+    same = sum(verdict == "same bits" for _, verdict in verdicts)
+    click.echo(f"{same} of {len(verdicts)} fields agree bit for bit")
+    for reason in reasons if same < len(verdicts) else ():
+        click.echo(f"was different beforehand: {reason}")
+    sys.exit(any(verdict == "differs" for _, verdict in verdicts))
 
 
 def _run_folder(path: Path) -> Path:

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
-import socket
 import tempfile
 import time
+import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from labkit import sources
+from filelock import FileLock, Timeout
+
+from labkit import files, sources
 from labkit.sources import DataError
 
 IMDB_REPOSITORY, IMDB_REVISION = "stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
 TRIES, TIMEOUT = 3, 30  # times, seconds without an answer
+OTHERS = 1800  # seconds for which another process that is downloading the same is waited for
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def get(notebook: str) -> list[Path]:
@@ -22,23 +27,38 @@ def get(notebook: str) -> list[Path]:
 
     Raises DataError, leaving nothing behind, if they cannot be fetched or are not what they should be.
     """
-    files = sources.official_files(notebook)
     if sources.is_there(notebook):
-        return list(files.values())
-    folder = next(iter(files.values())).parent
+        return list(sources.official_files(notebook).values())
+    folder = next(iter(sources.official_files(notebook).values())).parent
+    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        # in the folder itself, so that moving a file into place is one atomic step
-        partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+        lock.acquire(timeout=OTHERS)
+    except Timeout:
+        raise DataError(f"Another process has been downloading into {folder} for half an hour: see what it does.") from None
     except OSError as error:
         raise DataError(f"{folder} cannot be written to ({error.strerror}). Set LABKIT_DATA to a folder that can.") from error
     try:
+        for left in folder.glob(".partial-*"):  # by a process that was killed: a living one would have the lock
+            shutil.rmtree(left, ignore_errors=True)
+        if not sources.is_there(notebook):  # another process may have fetched them meanwhile
+            _fetch(notebook, folder)
+    finally:
+        lock.release()
+    return list(sources.official_files(notebook).values())
+
+
+def _fetch(notebook: str, folder: Path) -> None:
+    """Download into a part of `folder` and move what is right into place, each file in one step."""
+    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+    try:
         fetch = _fetch_mnist if notebook == "01_mnist" else _fetch_imdb
         for path in _retry(lambda: fetch(partial), sources.FULL_DATA[notebook]):
+            files.to_disk(path)
             os.replace(path, folder / path.name)
+        files.to_disk(folder)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
-    return list(sources.official_files(notebook).values())
 
 
 def check(notebook: str) -> None:
@@ -50,16 +70,40 @@ def check(notebook: str) -> None:
 
 
 def _fetch_mnist(partial: Path) -> list[Path]:
-    """Download the four MNIST archives through torchvision."""
+    """Download the four MNIST archives from the mirrors that torchvision names, never over a connection without TLS."""
     from torchvision.datasets import MNIST
 
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(TIMEOUT)  # torchvision gives urlopen no time-out
-    try:
-        MNIST(str(partial), download=True)
-    finally:
-        socket.setdefaulttimeout(before)
-    return [partial / "MNIST" / "raw" / f"{name}.gz" for name in sources.MNIST_FILES]
+    paths = []
+    for name in sources.MNIST_FILES:
+        paths.append(partial / f"{name}.gz")
+        failed = []
+        for mirror in filter(_protected, MNIST.mirrors):
+            try:
+                _download(f"{mirror}{name}.gz", paths[-1])
+                sources.check_mnist(paths[-1], name)
+                break
+            except (OSError, DataError) as error:
+                if getattr(error, "errno", None) in NO_ROOM:
+                    raise
+                page = paths[-1].exists() and paths[-1].read_bytes()[:20].lstrip().startswith(b"<")
+                hint = " A web page came instead of the file: does the network want you to sign in?" if page else ""
+                failed.append(f"{mirror}{name}.gz: {error}{hint}")
+        else:
+            raise OSError("; ".join(failed) or "no mirror with TLS")
+    return paths
+
+
+def _download(url: str, path: Path) -> None:
+    """Fetch one file. Raises OSError if the host does not answer well, or leads away from TLS."""
+    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
+        if not _protected(answer.geturl()):
+            raise OSError(f"led on to {answer.geturl()}, without TLS")
+        shutil.copyfileobj(answer, file)
+
+
+def _protected(url: str) -> bool:
+    """Tell whether nobody on the way can change what is fetched: TLS, or this very machine."""
+    return url.startswith(("https://", "http://127.0.0.1:"))
 
 
 def _fetch_imdb(partial: Path) -> list[Path]:
@@ -83,7 +127,9 @@ def _retry(fetch: Callable[[], list[Path]], what: str) -> list[Path]:
             return fetch()
         except DataError:
             raise
-        except Exception as error:  # whatever torchvision, datasets, the hub or the network raise
+        except Exception as error:  # whatever datasets, the hub or the network raise
+            if getattr(error, "errno", None) in NO_ROOM:
+                raise DataError(f"There is no room for {what} in {sources.data_root()} ({error.strerror}).") from error
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             print(f"Download of {what}, try {attempt} of {TRIES}: {reason}")
         if attempt < TRIES:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import os
 import sys
 import time
 
@@ -21,6 +22,13 @@ if sys.platform == "linux" and hasattr(ctypes.CDLL(None), "mallopt"):  # not wit
     _MOST_MAPPED, _TRIM_ABOVE, _ASK_FOR = -4, -1, -2  # mallopt(3): M_MMAP_MAX, M_TRIM_THRESHOLD, M_TOP_PAD
     for _what, _value in ((_MOST_MAPPED, 0), (_TRIM_ABOVE, 2**31 - 1), (_ASK_FOR, 2**26)):
         ctypes.CDLL(None).mallopt(_what, _value)
+
+# On a GPU: the same bits in every run. TF32, which rounds inputs to 10 bits, is off, so that fp32 means fp32.
+if torch.cuda.is_available():
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # older versions of PyTorch want it
+    torch.use_deterministic_algorithms(True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging, and slow
+    torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = torch.backends.cudnn.benchmark = False
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

@@ -17,7 +17,7 @@ def table(models: dict[str, dict], lang: str = "en") -> pandas.DataFrame:
         test, (low, high) = model["test"], model["test"]["accuracy_interval"]
         rows[name] = {
             "parameters": f"{model['num_parameters']:,}",
-            "best epoch": f"{model['best_epoch']} of {len(model['history'])}" if model["history"] else "–",
+            "best epoch": _best_epoch(model),
             "test accuracy": f"{test['accuracy']:.2%}",
             "95 % interval": f"{low:.2%} – {high:.2%}",
             "precision": f"{test['precision']:.4f}",
@@ -26,6 +26,12 @@ def table(models: dict[str, dict], lang: str = "en") -> pandas.DataFrame:
             "training": f"{model['train_seconds']:.1f} s",
         }
     return pandas.DataFrame.from_dict(rows, orient="index").rename(columns=lambda name: labels.word(name, lang))
+
+
+def _best_epoch(model: dict) -> str:
+    if model.get("diverged"):
+        return f"diverged in {model['diverged']['epoch']}"
+    return f"{model['best_epoch']} of {len(model['history'])}" if model["history"] else "–"
 
 
 def settings_table(lab: SimpleNamespace) -> pandas.DataFrame:
@@ -37,6 +43,9 @@ def validation_table(histories: Mapping[str, Sequence[Mapping]]) -> pandas.DataF
     """Return one row a model: its best validation epoch, the scores there, and its seconds an epoch."""
     rows = {}
     for name, history in histories.items():
+        if not history:  # diverged in its first epoch
+            rows[name] = {"best epoch": "none"}
+            continue
         top = max(history, key=lambda record: record["val_accuracy"])  # the first of the best
         rows[name] = {
             "best epoch": f"{top['epoch']} of {len(history)}",
@@ -46,7 +55,7 @@ def validation_table(histories: Mapping[str, Sequence[Mapping]]) -> pandas.DataF
             "training loss there": f"{top['train_loss']:.3f}",
             "seconds an epoch": f"{sum(record['seconds'] for record in history) / len(history):.1f}",
         }
-    return pandas.DataFrame.from_dict(rows, orient="index")
+    return pandas.DataFrame.from_dict(rows, orient="index").fillna("–")
 
 
 def headline(result: dict, lang: str = "en") -> str:

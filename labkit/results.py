@@ -7,10 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
-import importlib.metadata
 import json
-import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,14 +16,12 @@ import matplotlib.figure
 import torch
 from torch import Tensor, nn
 
-from labkit import sources
+from labkit import files, machine, sources
+from labkit.checkpoints import Checkpoints, weights_sha256
 from labkit.training import Run
 
-PACKAGES = ("torch", "torchvision", "datasets", "scikit-learn", "matplotlib", "seaborn", "numpy", "scipy", "papermill")
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
 NOT_IN_DIGEST = ("run_dir", "fresh", "lang")  # they change where a result lies and how it is labelled, not what it is
-# of labkit's own source, read when it is loaded: a kernel goes on with the code it loaded, whatever is edited later
-SOURCE_SHA256 = hashlib.sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()
 RECORDS = Path(__file__).parent / "records"  # results of longer runs that come with the course
 
 
@@ -53,7 +48,8 @@ class RunFolder:
                 model.load_state_dict(self._stored(name)["weights"])
             except (OSError, RuntimeError) as error:
                 raise ValueError(f"The finished run in {self.path} has no {name} of just this shape. {again}") from error
-        return Run(model, record["history"], record["best_epoch"], record["train_seconds"], record["num_parameters"])
+        found = [record[field] for field in ("history", "best_epoch", "train_seconds", "num_parameters", "diverged")]
+        return Run(model, *found)
 
     def keep(self, name: str, run: Run, logits: Tensor) -> None:
         """Store a model's weights and its logits on the test set, so that a finished run can be shown again."""
@@ -85,7 +81,7 @@ class RunFolder:
             "parameters": {name: value for name, value in self.settings.items() if name != "notebook"},
             "data": self.data,
             "models": models,
-            "environment": environment(self.settings["device"]),
+            "environment": machine.environment(self.settings["device"]),
         }
 
     def finish(self, result: dict) -> None:
@@ -94,16 +90,18 @@ class RunFolder:
             text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
             self.save_text(text, "result.json")
             self.finished = result
+            for checkpoint in self.path.glob("*.epoch-*.pt"):
+                checkpoint.unlink()
+            files.let_go(self.path)
+
+    def checkpoints(self, name: str) -> Checkpoints:
+        """Return where the training of a model keeps its state after each epoch."""
+        return Checkpoints(self.path, name)
 
     def _write(self, name: str, write: Callable[[Path], object]) -> Path:
-        """Write a file beside its place and move it there, so that it is never seen half done."""
-        partial = self.path / f".{os.getpid()}-{name}"
-        try:
-            write(partial)
-            os.replace(partial, self.path / name)
-        finally:
-            partial.unlink(missing_ok=True)
-        return self.path / name
+        """Write a file that is never seen half done, if the folder is still this process's."""
+        files.check_claim(self.path)
+        return files.write_whole(self.path / name, write)
 
 
 def open_run(lab: SimpleNamespace, data) -> RunFolder:
@@ -116,56 +114,74 @@ def open_run(lab: SimpleNamespace, data) -> RunFolder:
     counts = {part: len(getattr(data, part)) for part in ("train", "validation", "test")}
     described = {"source": data.source, **counts, "sha256": data.sha256}
     determines = {name: value for name, value in settings.items() if name not in NOT_IN_DIGEST}
-    determines |= {"data": described, "labkit": SOURCE_SHA256, "torch": torch.__version__}
+    determines |= {"data": described, "labkit": machine.SOURCE_SHA256, "torch": torch.__version__}
     digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
 
     chosen = sources.runs_root() / lab.notebook / digest[:12]
     path = (Path(lab.run_dir).expanduser() if lab.run_dir else chosen).resolve()
     try:
         path.mkdir(parents=True, exist_ok=True)
-        result = path / "result.json"
-        finished = json.loads(result.read_text(encoding="utf-8")) if result.exists() else None
-        if finished and lab.fresh and finished["notebook"] == lab.notebook:
-            for name in ("result.json", "report.txt", *FIGURES, *(f"{model}.pt" for model in finished["models"])):
-                (path / name).unlink(missing_ok=True)
-            finished = None
+        if lab.fresh or not (path / "result.json").exists():  # one that is finished can be looked at by many
+            files.claim(path)
+        finished = _begin(path, lab, determines, digest)
     except OSError as error:
+        files.let_go(path)
         raise ValueError(f"The run folder {path} cannot be used ({error.strerror}): choose another run_dir.") from error
-    if finished and finished.get("settings_sha256") != digest:
-        raise ValueError(
-            f"{path} holds the result of other settings, data or another version of labkit. "
-            "Choose another run_dir, or set fresh = True to write over it."
-        )
+    except ValueError:
+        files.let_go(path)
+        raise
     print(f"run folder: {path}")
     if finished:
         print("This run is finished: its results are shown, not made again. fresh = True runs it anew.")
     return RunFolder(path, settings, described, digest, finished)
 
 
+def _begin(path: Path, lab: SimpleNamespace, determines: dict, digest: str) -> dict | None:
+    """Return the finished result in a folder, or None once the folder says in run.json which run begins there."""
+    finished, there = (_json(path / name) for name in ("result.json", "run.json"))
+    if lab.fresh and (there or finished or determines)["notebook"] == lab.notebook:
+        models = [f"{model}.pt" for model in finished["models"]] if finished else []
+        for pattern in ("result.json", "run.json", "report.txt", "*.epoch-*.pt", *models, *FIGURES):  # only what labkit wrote
+            for file in path.glob(pattern):
+                file.unlink()
+        finished, there = None, None
+    names = [name for name in determines | (there or {}) if there and there.get(name) != determines.get(name)]
+    if names or (finished and finished.get("settings_sha256") != digest):
+        differ = ", ".join(f"{name} ({there.get(name)!r} there)" for name in names)
+        raise ValueError(
+            f"{path} holds a run of other settings, data or another version of labkit: {differ or 'an older one'}. "
+            "Choose another run_dir, or set fresh = True to write over it."
+        )
+    if not there:
+        text = json.dumps(determines, indent=1, ensure_ascii=False)
+        files.write_whole(path / "run.json", lambda partial: partial.write_text(text, encoding="utf-8"))
+    return finished
+
+
+def _json(path: Path) -> dict | None:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+
 def model_record(run: Run, test: dict) -> dict:
-    """Return what result.json holds of one model: history, best epoch, test scores, seconds and size."""
+    """Return what result.json holds of one model: history, best epoch, test scores, seconds, size and digest of weights."""
     return {
         "history": run.history,
         "best_epoch": run.best_epoch,
         "test": test,
         "train_seconds": run.train_seconds,
         "num_parameters": run.num_parameters,
+        "weights_sha256": weights_sha256(_weights(run.model)),
+        "diverged": run.diverged,
     }
+
+
+def _weights(model: object) -> dict[str, Tensor]:
+    """Return the weights of a network, or of the linear baseline."""
+    if isinstance(model, nn.Module):
+        return model.state_dict()
+    return {name: torch.from_numpy(getattr(model[-1], name)) for name in ("coef_", "intercept_")} if model else {}
 
 
 def record(notebook: str) -> dict:
     """Return the result of the longer run that comes with the course."""
     return json.loads((RECORDS / f"{notebook}.json").read_text(encoding="utf-8"))
-
-
-def environment(device: str) -> dict:
-    """Return what a result depends on besides its settings: versions, machine and device."""
-    on_gpu = device.startswith("cuda")
-    return {
-        "python": platform.python_version(),
-        "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "device_name": torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
-        "labkit_sha256": SOURCE_SHA256,
-    }

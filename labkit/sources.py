@@ -109,7 +109,11 @@ def choose(notebook: str, data_source: str) -> str:
 
 def read_mnist(name: str) -> np.ndarray:
     """Read one official file: (N, 28, 28) images or (N,) labels, uint8. Raises DataError unless its content is right."""
-    path = official_files("01_mnist")[name]
+    return check_mnist(official_files("01_mnist")[name], name)
+
+
+def check_mnist(path: Path, name: str) -> np.ndarray:
+    """Read the file at `path` as the official one of that name; raise DataError unless its content is right."""
     digest, header, shape = MNIST_FILES[name]
     size = header + int(np.prod(shape))
     try:
@@ -153,7 +157,13 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
         raise DataError(f"{path} cannot be read as a parquet file ({str(error).splitlines()[0]}). {again}") from error
     if not {"text", "label"} <= set(table.column_names):
         raise DataError(f"{path} has the columns {', '.join(table.column_names)}; expected text and label. {again}")
-    texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
+    try:
+        texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
+    except UnicodeDecodeError:
+        raise DataError(f"{path} has a text that is not UTF-8 in row {_row_that_is_not_text(table)}. {again}") from None
+    for row, label in enumerate(labels):
+        if label not in (0, 1):
+            raise DataError(f"{path} has the label {label!r} in row {row}; expected 0 or 1. {again}")
     counts = [labels.count(0), labels.count(1)]
     if counts != [12_500, 12_500] or len(labels) != 25_000:
         raise DataError(
@@ -164,6 +174,15 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
         if not isinstance(text, str):
             raise DataError(f"{path} has {text!r} in row {row}, where a review should be. {again}")
     return texts, np.array(labels)
+
+
+def _row_that_is_not_text(table) -> int:
+    for row, text in enumerate(table["text"]):
+        try:
+            text.as_py()
+        except UnicodeDecodeError:
+            return row
+    raise AssertionError("every row is UTF-8")
 
 
 def sample_imdb() -> tuple[list[str], np.ndarray]:

@@ -33,15 +33,21 @@ def run_it(lab, data):
     return folder, run, result
 
 
+def seen(folder):
+    """Return the names in a folder, but for those of the lock."""
+    return sorted(path.name for path in folder.path.iterdir() if path.name not in (".lock", ".owner"))
+
+
 def test_result_json_has_what_is_promised(lab, tiny_digits):
     folder, run, result = run_it(lab, tiny_digits)
     stored = json.loads((folder.path / "result.json").read_text())
     assert stored == result
     assert set(stored) == {"notebook", "preset", "settings_sha256", "parameters", "data", "models", "environment"}
-    assert set(stored["models"]["LeNet"]) == {"history", "best_epoch", "test", "train_seconds", "num_parameters"}
+    names = "history best_epoch test train_seconds num_parameters weights_sha256 diverged".split()
+    assert list(stored["models"]["LeNet"]) == names
     assert stored["parameters"]["hidden_size"] == 8 and stored["data"]["train"] == 32
     assert stored["environment"]["versions"]["torch"] == torch.__version__.split("+")[0]
-    assert sorted(path.name for path in folder.path.iterdir()) == ["LeNet.pt", "result.json"]
+    assert seen(folder) == ["LeNet.pt", "result.json", "run.json"]
 
 
 def test_a_finished_run_is_shown_and_not_repeated(lab, tiny_digits, capsys, monkeypatch):
@@ -68,7 +74,7 @@ def test_labkits_own_source_and_the_data_are_part_of_what_names_a_run(lab, tiny_
     path = results.open_run(lab, tiny_digits).path
     tiny_digits.sha256 = "1"
     other_data = results.open_run(lab, tiny_digits).path
-    monkeypatch.setattr(results, "SOURCE_SHA256", "edited")
+    monkeypatch.setattr(results.machine, "SOURCE_SHA256", "edited")
     assert len({path, other_data, results.open_run(lab, tiny_digits).path}) == 3
 
 
@@ -80,19 +86,19 @@ def test_a_relative_run_dir_is_the_callers_and_never_overwritten_by_other_settin
     folder, _, _ = run_it(lab, tiny_digits)
     assert folder.path == tmp_path / "mine" and f"run folder: {tmp_path / 'mine'}" in capsys.readouterr().out
     lab.hidden_size = 16
-    with pytest.raises(ValueError, match="holds the result of other settings.*fresh = True"):
+    with pytest.raises(ValueError, match=r"holds a run of other settings.*hidden_size \(8 there\).*fresh = True"):
         results.open_run(lab, tiny_digits)
     lab.fresh = True
     (folder.path / "my notes.png").touch()
     assert results.open_run(lab, tiny_digits).finished is None
-    assert [path.name for path in folder.path.iterdir()] == ["my notes.png"], "only what labkit wrote is removed"
+    assert seen(folder) == ["my notes.png", "run.json"], "only what labkit wrote is removed"
 
 
 def test_fresh_never_removes_the_other_notebooks_result(lab, tiny_digits, tmp_path):
     lab.run_dir = str(tmp_path / "mine")
     folder, _, _ = run_it(lab, tiny_digits)
     lab.notebook, lab.fresh = "02_imdb", True
-    with pytest.raises(ValueError, match="holds the result of other settings"):
+    with pytest.raises(ValueError, match="holds a run of other settings"):
         results.open_run(lab, tiny_digits)
     assert (folder.path / "result.json").exists()
 
@@ -121,7 +127,7 @@ def test_a_failed_write_leaves_nothing(lab, tiny_digits):
         folder.finish(folder.result({"LeNet": {"history": [{"train_loss": float("nan")}]}}))
     with pytest.raises(RuntimeError):
         folder._write("half.txt", _fail)
-    assert list(folder.path.iterdir()) == []
+    assert seen(folder) == ["run.json"]
 
 
 def _fail(path):

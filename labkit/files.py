@@ -1,0 +1,94 @@
+"""Files that are never seen half written, and folders that one process at a time writes to."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import os
+import socket
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+WAIT = 30.0  # seconds for which a second process waits: a kernel whose papermill was killed lives on for some
+_held: dict[Path, tuple[FileLock, dict]] = {}  # the folders this process has, with what it wrote about itself
+
+
+def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+    """Let `write` fill a file beside `path`, then put it in place: a kill or a power cut leaves the old file or the new one.
+
+    Raises OSError, of a full disk for example, with nothing left behind and the old file as it was.
+    """
+    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    try:
+        write(partial)
+        to_disk(partial)  # first the content, then the name: the other way round a power cut leaves an empty file
+        os.replace(partial, path)
+    finally:
+        partial.unlink(missing_ok=True)
+    to_disk(path.parent)
+    return path
+
+
+def to_disk(path: Path) -> None:
+    """Have the system write a file, or the names in a folder, to the disk now."""
+    if path.is_dir() and os.name == "nt":  # Windows opens no folders, and needs none opened
+        return
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def claim(folder: Path) -> None:
+    """Make `folder` this process's until it ends or lets go; sweep what a killed owner left half written.
+
+    Raises ValueError, naming the owner, if another process still has it after WAIT seconds.
+    """
+    if folder in _held:
+        return
+    lock = FileLock(folder / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{folder} is in use by {_owner(folder)}. Waiting for up to {WAIT:.0f} seconds.")
+        try:
+            lock.acquire(timeout=WAIT)
+        except Timeout:
+            raise ValueError(
+                f"{folder} is in use by {_owner(folder)}: end that process or its kernel, or choose another run_dir."
+            ) from None
+    for partial in folder.glob(".[0-9]*-*"):
+        partial.unlink(missing_ok=True)
+    me = {"process": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S.%f}"}
+    (folder / ".owner").write_text(json.dumps(me), encoding="utf-8")
+    _held[folder] = lock, me
+
+
+def let_go(folder: Path) -> None:
+    """Give a folder back; nothing happens if this process does not have it."""
+    if folder in _held:
+        lock, me = _held.pop(folder)
+        if _read_owner(folder) == me:
+            (folder / ".owner").unlink(missing_ok=True)
+        lock.release()
+
+
+def check_claim(folder: Path) -> None:
+    """Raise ValueError if the folder is no longer this process's, so that two never write to it."""
+    if folder not in _held or _read_owner(folder) != _held[folder][1]:
+        raise ValueError(f"{folder} is no longer this process's, but {_owner(folder)}'s: nothing more is written to it.")
+
+
+def _read_owner(folder: Path) -> dict:
+    try:
+        return json.loads((folder / ".owner").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+
+
+def _owner(folder: Path) -> str:
+    found = _read_owner(folder)
+    return f"process {found['process']} on {found['host']} since {found['since'][:19]}" if found else "nobody that left a name"

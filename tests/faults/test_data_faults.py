@@ -1,0 +1,234 @@
+"""Faults of the data: a server on loopback, real processes and real kills. After each, the next start is right or one
+message says what to do.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import http.server
+import json
+import os
+import random
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from labkit import sources
+from labkit.sources import DataError
+
+KILLS = int(os.environ.get("LABKIT_KILLS", "20"))  # make soak sets 200
+
+# a process that downloads: it takes small files for the official ones, from a mirror on loopback
+GET = """
+import json, resource, signal, sys, time
+import torchvision.datasets
+from labkit import downloads, sources
+asked = json.loads(sys.argv[1])
+sources.MNIST_FILES = {name: (digest, header, tuple(shape)) for name, (digest, header, shape) in asked["files"].items()}
+torchvision.datasets.MNIST.mirrors = asked["mirrors"]
+downloads.TRIES, downloads.TIMEOUT = asked.get("tries", 1), 1
+if asked.get("room"):
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (asked["room"], asked["room"]))
+print("ready", flush=True)
+sys.stdin.readline()
+try:
+    downloads.get("01_mnist")
+    downloads.check("01_mnist")
+except sources.DataError as error:
+    sys.exit(f"DataError: {error}")
+"""
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves `server.files`, with the fault that `server.fault` names."""
+
+    def do_GET(self):
+        name, fault = self.path.strip("/"), self.server.fault
+        content = self.server.files[name]
+        self.server.asked.append(name)
+        if fault == "moved" and self.headers["Host"].startswith("127.0.0.1"):
+            self.send_response(302)
+            self.send_header("Location", f"http://localhost:{self.server.server_port}/{name}")
+            self.end_headers()
+            return
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        if fault == "hangs":
+            time.sleep(5)
+        if fault == "slow":
+            for k in range(0, len(content), 512):
+                self.wfile.write(content[k : k + 512])
+                self.wfile.flush()
+                time.sleep(0.002)
+        elif fault == "breaks off":
+            self.wfile.write(content[: len(content) // 2])
+        elif fault == "wrong bytes":
+            self.wfile.write(content[:-20] + bytes(20))
+        elif fault == "page":
+            self.wfile.write(b"<!DOCTYPE html> Sign in to the network".ljust(len(content)))
+        else:
+            self.wfile.write(content)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server():
+    """A mirror of four idx files of a few kB."""
+    running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    running.files, running.fault, running.asked, running.expected = {}, None, [], {}
+    draw = np.random.default_rng(0)
+    for name, (_, header, shape) in sources.MNIST_FILES.items():
+        small = (40, *shape[1:])
+        numbers = b"".join(number.to_bytes(4, "big") for number in ({8: 0x801, 16: 0x803}[header], *small))
+        content = numbers + draw.integers(0, 256, int(np.prod(small)), dtype=np.uint8).tobytes()
+        running.files[f"{name}.gz"] = gzip.compress(content)
+        running.expected[name] = (hashlib.sha256(content).hexdigest(), header, small)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+def start(server, folder, **asked):
+    """Start a process that has loaded everything and waits for a line before it downloads."""
+    asked = {"files": server.expected, "mirrors": [f"http://127.0.0.1:{server.server_port}/"]} | asked
+    process = subprocess.Popen(
+        [sys.executable, "-c", GET, json.dumps(asked)],
+        env=os.environ | {"LABKIT_DATA": str(folder)},
+        **dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE),
+        text=True,
+    )
+    assert process.stdout.readline() == "ready\n", process.communicate()
+    return process
+
+
+def left_in(folder):
+    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+
+
+SAYS = {
+    "wrong bytes": "127.0.0.1",
+    "breaks off": "could not be downloaded",
+    "page": "does the network want you to sign in?",
+    "hangs": "timed out",
+    "moved": "led on to http://localhost",
+}
+
+
+@pytest.mark.parametrize("fault", SAYS)
+def test_a_bad_answer_leaves_nothing_and_the_next_start_is_right(server, tmp_path, fault):
+    server.fault = fault
+    process = start(server, tmp_path)
+    _, errors = process.communicate("\n")
+    assert process.returncode == 1 and SAYS[fault] in errors.splitlines()[-1], errors
+    assert left_in(tmp_path) == []
+    server.fault = None
+    process = start(server, tmp_path)
+    assert process.communicate("\n") and process.returncode == 0
+    assert left_in(tmp_path) == sorted(server.files)
+
+
+def test_a_bad_mirror_is_passed_over(server, tmp_path):
+    process = start(server, tmp_path, mirrors=["https://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/"])
+    assert process.communicate("\n") and process.returncode == 0
+
+
+def test_no_mirror_without_tls_is_ever_asked(server, tmp_path):
+    process = start(server, tmp_path, mirrors=[f"http://localhost:{server.server_port}/"])
+    _, errors = process.communicate("\n")
+    assert process.returncode == 1 and "no mirror with TLS" in errors and server.asked == []
+
+
+def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path):
+    """The limit of a file's size stands for the full disk."""
+    process = start(server, tmp_path, room=10_000, tries=3)
+    _, errors = process.communicate("\n")
+    assert process.returncode == 1 and f"There is no room for the 70,000 digits of MNIST in {tmp_path}" in errors
+    assert left_in(tmp_path) == [] and len(server.asked) == 1, "trying again does not make room"
+
+
+def test_eight_processes_on_an_empty_folder_download_once(server, tmp_path):
+    server.fault = "slow"
+    processes = [start(server, tmp_path) for _ in range(8)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert [process.wait() for process in processes] == [0] * 8
+    assert sorted(server.asked) == sorted(server.files)
+    for process in processes:
+        process.communicate()
+
+
+@pytest.mark.slow
+def test_killed_at_random_moments_the_next_start_is_right(server, tmp_path):
+    server.fault = "slow"
+    seed = os.environ.get("LABKIT_SEED", "0")
+    moments = random.Random(seed)
+    process = start(server, tmp_path / "whole")
+    started = time.monotonic()
+    process.communicate("\n")
+    seconds = time.monotonic() - started
+    for kill in range(KILLS):
+        folder = tmp_path / f"{kill % 4}"  # what earlier kills left is there too
+        process = start(server, folder)
+        process.stdin.write("\n")
+        process.stdin.flush()
+        time.sleep(moments.uniform(0, seconds))
+        process.kill()
+        process.communicate()
+        assert set(left_in(folder)) <= {*server.files}, "a partial file in a place of its own is no file of the data"
+    for folder in {f"{kill % 4}" for kill in range(KILLS)}:
+        process = start(server, tmp_path / folder)
+        assert process.communicate("\n") and process.returncode == 0
+        assert left_in(tmp_path / folder) == sorted(server.files)
+    print(f"{KILLS} kills, seed {seed}")
+
+
+# --- files that are not what they should be -----------------------------------------------------------
+
+
+def reviews(path, texts, labels):
+    pa.parquet.write_table(pa.table({"text": texts, "label": labels}), path)
+    return path
+
+
+def test_a_label_outside_names_file_and_row(tmp_path):
+    path = reviews(tmp_path / "a.parquet", ["good"] * 25_000, [0, 1] * 12_499 + [0, 2])
+    with pytest.raises(DataError, match=r"a.parquet has the label 2 in row 24999; expected 0 or 1"):
+        sources.check_imdb(path)
+
+
+def test_a_text_that_is_not_utf8_names_file_and_row(tmp_path):
+    row = pa.array([b"good"] * 7 + [b"\xff\xfe"] + [b"bad"] * 24_992)
+    texts = pa.Array.from_buffers(pa.string(), len(row), row.buffers())
+    path = reviews(tmp_path / "a.parquet", texts, [0, 1] * 12_500)
+    with pytest.raises(DataError, match=r"a.parquet has a text that is not UTF-8 in row 7"):
+        sources.check_imdb(path)
+
+
+def test_an_empty_split_is_refused(tmp_path):
+    path = reviews(tmp_path / "a.parquet", pa.array([], pa.string()), pa.array([], pa.int64()))
+    with pytest.raises(DataError, match="0 rows"):
+        sources.check_imdb(path)
+
+
+@pytest.mark.parametrize("lie", ["size", "bomb", "magic"])
+def test_an_idx_file_that_lies_is_refused_without_unpacking_it_all(tmp_path, lie):
+    name = "t10k-labels-idx1-ubyte"
+    numbers = {"size": (0x801, 2**31 - 1), "bomb": (0x801, 10_000), "magic": (0x901, 10_000)}[lie]
+    content = b"".join(number.to_bytes(4, "big") for number in numbers) + bytes(200_000_000 if lie == "bomb" else 10_000)
+    path = tmp_path / f"{name}.gz"
+    path.write_bytes(gzip.compress(content, 1))
+    with pytest.raises(DataError, match=f"{name}.gz is not the official file.*expected 10,008"):
+        sources.check_mnist(path, name)

@@ -1,0 +1,275 @@
+"""Faults of a training: real processes, real kills and real files. Each test says what the run must end with.
+
+Reference throughout: the digest of the weights of the same training that nothing disturbed.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import random
+import resource
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import torch
+
+from labkit import files, mnist, training
+from labkit.checkpoints import CheckpointError, Checkpoints, weights_sha256
+from labkit.models import SequenceClassifier
+
+KILLS = int(os.environ.get("LABKIT_KILLS", "20"))  # make soak sets 200
+HOW = {"name": "LSTM", "num_epochs": 6, "batch_size": 32, "peak": 2.0, "clip_norm": 1.0}
+
+
+def digits():
+    draw = torch.Generator().manual_seed(0)
+    part = mnist.Split(torch.randn(512, 32, 32, generator=draw), torch.randint(10, (512,), generator=draw), shift=1)
+    return mnist.Digits(part, part, part, "made up", "0" * 64)
+
+
+def train(folder, data, **changed):
+    """Train a small LSTM with dropout between its layers, and return the digest of its last weights."""
+    torch.manual_seed(0)
+    net = SequenceClassifier("LSTM", 32, 24, 2, 10, dropout=0.3)
+    files.claim(folder)
+    return training.fit(net, data, checkpoints=Checkpoints(folder, "LSTM"), **(HOW | changed))
+
+
+def digest(run):
+    return weights_sha256(run.model.state_dict())
+
+
+def in_a_process(work) -> int:
+    """Start `work` in a process of its own, forked so that PyTorch need not be loaded again; return its id."""
+    child = os.fork()
+    if child:
+        return child
+    try:
+        work()
+        os._exit(0)
+    except BaseException as error:
+        print(f"{type(error).__name__}: {error}", flush=True)
+        os._exit(1)
+
+
+def finished(child, within=None) -> int | None:
+    """Return the exit status of a process, or None if it is not over `within` so many seconds (None: wait for it)."""
+    if within is None:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    until = time.monotonic() + within
+    while time.monotonic() < until:
+        over, status = os.waitpid(child, os.WNOHANG)
+        if over:
+            return os.waitstatus_to_exitcode(status)
+        time.sleep(0.002)
+    return None
+
+
+@pytest.fixture(scope="module")
+def data():
+    return digits()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("undisturbed")
+    started = time.monotonic()
+    run = train(folder, data)
+    files.let_go(folder)
+    return digest(run), [record | {"seconds": 0} for record in run.history], time.monotonic() - started
+
+
+@pytest.mark.parametrize("seed", [os.environ.get("LABKIT_SEED", "0")])
+def test_killed_at_random_moments_it_ends_with_the_same_weights(data, undisturbed, tmp_path, seed):
+    expected, history, seconds = undisturbed
+    moments, kills, tries = random.Random(seed), 0, 0
+    while kills < KILLS:
+        folder = tmp_path / f"{tries}"
+        folder.mkdir()
+        tries += 1
+        for _ in range(3):  # the same command, given again and again
+            child = in_a_process(lambda folder=folder: train(folder, data))
+            status = finished(child, moments.uniform(0, 1.2 * seconds))
+            if status is not None:
+                assert status == 0
+                break
+            os.kill(child, signal.SIGKILL)
+            finished(child)
+            kills += 1
+        run = train(folder, data)
+        files.let_go(folder)
+        assert digest(run) == expected
+        assert [record | {"seconds": 0} for record in run.history] == history
+        assert not list(folder.glob(".[0-9]*-*")), "what a kill left half written was not swept"
+        assert len(list(folder.glob("*.pt"))) == 2
+    print(f"{kills} kills in {tries} trainings, seed {seed}")
+
+
+DAMAGES = {
+    "truncated": lambda content: content[: len(content) // 2],
+    "one bit flipped": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+    "empty": lambda content: b"",
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("how_many", [1, 2])
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(data, undisturbed, tmp_path, capsys, damage, how_many):
+    train(tmp_path, data)
+    newest = Checkpoints(tmp_path, "LSTM")._paths()[-how_many:]
+    for path in newest:
+        path.write_bytes(DAMAGES[damage](path.read_bytes()))
+    assert digest(train(tmp_path, data)) == undisturbed[0]
+    said = capsys.readouterr().out
+    assert all(f"{path} is damaged" in said for path in newest)
+    assert ("going on after epoch 5" in said) == (how_many == 1)  # both damaged: from the beginning
+    files.let_go(tmp_path)
+
+
+def test_a_finished_training_is_not_repeated(data, undisturbed, tmp_path, monkeypatch):
+    train(tmp_path, data)
+    monkeypatch.setattr(training, "train_epoch", None)
+    assert digest(train(tmp_path, data)) == undisturbed[0]
+    files.let_go(tmp_path)
+
+
+@pytest.mark.parametrize(("name", "value"), [("learning_rate", 2e-3), ("seed", 7), ("num_epochs", 8), ("peak", 0.0)])
+def test_a_checkpoint_of_another_training_is_refused_and_says_in_what(data, tmp_path, name, value):
+    train(tmp_path, data, num_epochs=1)
+    with pytest.raises(CheckpointError, match=f"another training: .*{name}.* differ.*fresh = True"):
+        train(tmp_path, data, **{"num_epochs": 1, name: value})
+    files.let_go(tmp_path)
+
+
+def test_a_checkpoint_cannot_run_code(data, undisturbed, tmp_path, capsys):
+    """Even with the right digest in front, a pickle that would create a file is refused, and the file is not there."""
+    import hashlib
+
+    canary = tmp_path / "canary"
+
+    class Malicious:
+        def __reduce__(self):
+            return os.system, (f"touch {canary}",)
+
+    for content in (pickle.dumps(Malicious()), saved_by_torch(Malicious())):
+        (tmp_path / "LSTM.epoch-6.pt").write_bytes(hashlib.sha256(content).digest() + content)
+        assert digest(train(tmp_path, data)) == undisturbed[0]
+        assert "damaged or no checkpoint" in capsys.readouterr().out and not canary.exists()
+        Checkpoints(tmp_path, "LSTM").delete()
+    files.let_go(tmp_path)
+
+
+def saved_by_torch(thing) -> bytes:
+    content = io.BytesIO()
+    torch.save({"identity": {}, "model": thing}, content)
+    return content.getvalue()
+
+
+def test_a_full_disk_leaves_the_checkpoint_before(data, undisturbed, tmp_path, capfd):
+    """The limit of a file's size stands for the full disk: writing fails in the middle either way."""
+    train(tmp_path, data, num_epochs=2)
+    before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")}
+    files.let_go(tmp_path)
+    size = max(map(len, before.values()))
+
+    def short_of_room():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        checkpoints = Checkpoints(tmp_path, "LSTM")
+        files.claim(tmp_path)
+        checkpoints.save(3, {}, {"model": torch.randn(size)})
+
+    assert finished(in_a_process(short_of_room)) == 1
+    assert "could not be written (File too large). Make room there" in capfd.readouterr().out
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
+    assert not list(tmp_path.glob(".[0-9]*-*"))
+
+
+def test_a_loss_that_is_no_number_stops_with_epoch_step_seed_and_rate(data, tmp_path, capsys):
+    """Reference: a digit that is infinite gives the loss nan in the step whose batch has it, found here by hand."""
+    broken = mnist.Digits(mnist.Split(data.train.x.clone(), data.train.y), data.validation, data.test, "made up", "0" * 64)
+    broken.train.x[77] = torch.inf
+    order = broken.train.order(32, torch.Generator().manual_seed(training.derive(42, "order", 1)))
+    (step,) = (k for k, index in enumerate(order, 1) if 77 in index)
+    run = train(tmp_path, broken)
+    assert run.diverged == {"epoch": 1, "step": step, "seed": 42, "learning_rate": pytest.approx(1e-3)}
+    assert run.history == [] and run.best_epoch == 0 and "LSTM diverged" in capsys.readouterr().out
+    assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
+    files.let_go(tmp_path)
+
+
+def test_too_little_memory_on_a_gpu_names_the_batch_size(data, tmp_path, monkeypatch):
+    def full(*_):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(training, "train_epoch", full)
+    with pytest.raises(MemoryError, match="LSTM: batches of 32 do not fit on cpu: lower batch_size"):
+        train(tmp_path, data)
+    files.let_go(tmp_path)
+
+
+# --- one process a folder ---------------------------------------------------------------------------
+
+
+def another_process(folder, then="", wait=0.5):
+    """Start a process that claims the folder, waiting so many seconds for it, and then does as it is told."""
+    lines = ("import sys, time, pathlib", "from labkit import files", f"files.WAIT = {wait}")
+    lines += (f"files.claim(pathlib.Path({str(folder)!r}))", then)
+    return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_second_process_waits_and_then_names_the_owner(tmp_path):
+    files.claim(tmp_path)
+    started = time.monotonic()
+    second = another_process(tmp_path)
+    out, errors = second.communicate()
+    assert second.returncode == 1 and time.monotonic() - started > 0.5
+    assert f"is in use by process {os.getpid()} on" in out and "choose another run_dir" in errors
+    files.let_go(tmp_path)
+    assert another_process(tmp_path).wait() == 0
+
+
+def test_a_second_process_goes_on_when_the_first_ends(tmp_path):
+    first = another_process(tmp_path, then="print('mine', flush=True); time.sleep(1)")
+    assert first.stdout.readline() == "mine\n"
+    files.claim(tmp_path)  # waits for as long
+    assert first.wait() == 0
+    files.let_go(tmp_path)
+
+
+def test_a_killed_owner_does_not_keep_the_folder(tmp_path):
+    owner = another_process(tmp_path, then="print('mine', flush=True); time.sleep(60)")
+    assert owner.stdout.readline() == "mine\n"
+    owner.kill()
+    owner.wait()
+    assert another_process(tmp_path, wait=0.1).wait() == 0
+
+
+def test_a_process_that_lost_its_folder_writes_no_more(tmp_path):
+    files.claim(tmp_path)
+    (tmp_path / ".lock").unlink()  # by a hand, or a network file system that forgot it
+    other = another_process(tmp_path, then="print('mine', flush=True); time.sleep(60)")
+    assert other.stdout.readline() == "mine\n"
+    with pytest.raises(ValueError, match=f"no longer this process's, but process {other.pid} on"):
+        Checkpoints(tmp_path, "LSTM").save(1, {}, {})
+    assert not list(tmp_path.glob("*.pt"))
+    files.let_go(tmp_path)
+    assert (tmp_path / ".owner").exists(), "the other one's"
+    other.kill()
+    other.wait()
+
+
+def test_a_model_that_diverged_is_marked_in_the_tables():
+    """A model that diverged in its first epoch has no history, and the tables say so instead of failing."""
+    from labkit import reports
+
+    test = {"accuracy": 0.1, "accuracy_interval": [0.0, 0.2], "precision": 0.1, "recall": 0.1, "f1": 0.1}
+    model = {"history": [], "best_epoch": 0, "test": test, "train_seconds": 0.0, "num_parameters": 1}
+    model["diverged"] = {"epoch": 1, "step": 3, "seed": 42, "learning_rate": 1e-3}
+    assert reports.table({"RNN": model}).loc["RNN", "best epoch"] == "diverged in 1"
+    assert reports.validation_table({"RNN": []}).loc["RNN", "best epoch"] == "none"
