@@ -42,6 +42,9 @@ def render() -> str:
                 f"**{table.capitalize()}**, {machine['processor']}, {machine['threads']} threads, {with_}, {content['date']}:"
             )
             parts.append(f"{head}\n\n{markdown(rows)}\n")
+            figure = file.with_name(f"{file.stem}-{table}.png")
+            if figure.exists():
+                parts.append(f"![{table} on {machine['processor']}]({figure.relative_to(HERE.parent.parent).as_posix()})\n")
     return "\n".join(parts)
 
 
