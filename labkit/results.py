@@ -99,9 +99,15 @@ class RunFolder:
         return Checkpoints(self.path, name)
 
     def _write(self, name: str, write: Callable[[Path], object]) -> Path:
-        """Write a file that is never seen half done, if the folder is still this process's."""
-        files.check_claim(self.path)
-        return files.write_whole(self.path / name, write)
+        """Write a file that is never seen half done. A finished run, which anyone may show, is this process's just for that."""
+        if self.finished:
+            files.claim(self.path)
+        try:
+            files.check_claim(self.path)
+            return files.write_whole(self.path / name, write)
+        finally:
+            if self.finished:
+                files.let_go(self.path)
 
 
 def open_run(lab: SimpleNamespace, data) -> RunFolder:

@@ -70,6 +70,13 @@ def test_fresh_and_other_settings_train_again(lab, tiny_digits, tmp_path):
     assert results.open_run(lab, tiny_digits).path == folder.path, "the language of the labels makes no other run"
 
 
+def test_the_figures_of_a_finished_run_are_drawn_again_and_nobody_has_it_afterwards(lab, tiny_digits):
+    run_it(lab, tiny_digits)
+    shown = results.open_run(lab, tiny_digits)
+    assert shown.save_text("in another language", "report.txt").read_text() == "in another language\n"
+    assert not (shown.path / ".owner").exists()
+
+
 def test_labkits_own_source_and_the_data_are_part_of_what_names_a_run(lab, tiny_digits, monkeypatch):
     path = results.open_run(lab, tiny_digits).path
     tiny_digits.sha256 = "1"
