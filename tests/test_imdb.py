@@ -102,7 +102,7 @@ def test_a_right_parquet_file_passes_and_wrong_ones_are_named(tmp_path):
     wrong = {
         "short.parquet: 24,999 rows": parquet(tmp_path / "short.parquet", texts[1:], labels[1:]),
         "lopsided.parquet: 12,499 with label 0": parquet(tmp_path / "lopsided.parquet", texts, [1] + labels[1:]),
-        "labels.parquet: 12,499 with label 1": parquet(tmp_path / "labels.parquet", texts, labels[:-1] + [2]),
+        "labels.parquet: the label 2 in row 24999": parquet(tmp_path / "labels.parquet", texts, labels[:-1] + [2]),
         "columns.parquet: review, label; expected text": parquet(
             tmp_path / "columns.parquet", 0, 0, review=texts, label=labels
         ),
