@@ -92,11 +92,10 @@ def summary(rows: list[dict]) -> list[dict]:
         if not found:
             continue
         half = stats.t.ppf(0.975, len(found) - 1) * stats.sem(found) if len(found) > 1 else float("nan")
-        seconds = (
-            float(np.mean([row["seconds"] for row in rows if row["arm"] == arm])) if within else ""
-        )  # else not on idle cores
         line = {"arm": arm, "seeds": len(found), "mean": float(np.mean(found)), "± (95 %)": float(half), "at least": least}
-        lines.append(line | {"seconds": seconds, "within": within or ""})
+        if within:  # the others need not have had idle cores
+            line |= {"seconds": float(np.mean([row["seconds"] for row in rows if row["arm"] == arm])), "within": within}
+        lines.append(line)
     return lines
 
 
