@@ -68,11 +68,6 @@ class Checkpoints:
             return state
         return None
 
-    def delete(self) -> None:
-        """Delete them all."""
-        for path in self._paths():
-            path.unlink(missing_ok=True)
-
     def _paths(self) -> list[Path]:
         """Return the files, oldest first."""
         found = {path: re.fullmatch(re.escape(self.name) + r"\.epoch-(\d+)\.pt", path.name) for path in self.folder.iterdir()}

@@ -30,7 +30,8 @@ def where() -> None:
     click.echo(f"data folder: {sources.data_root()}   (set LABKIT_DATA for another)")
     for name, notebook in NOTEBOOKS.items():
         there = sources.is_there(notebook)
-        click.echo(f"{name}: " + ("official files found" if there else "not there; `labkit data get` fetches it"))
+        absent = "not there, so the sample is used; `labkit data get` fetches it"
+        click.echo(f"{name}: {'official files found' if there else absent}")
         for path in sources.official_files(notebook).values():
             click.echo(f"  {'found ' if path.exists() else 'absent'} {path}")
 
@@ -122,7 +123,7 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     click.echo(f"{same} of {len(verdicts)} fields agree bit for bit")
     for reason in reasons if same < len(verdicts) else ():
         click.echo(f"was different beforehand: {reason}")
-    sys.exit(any(verdict == "differs" for _, verdict in verdicts))
+    sys.exit(not headless.agrees(verdicts, reasons))
 
 
 def _run_folder(path: Path) -> Path:

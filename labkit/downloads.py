@@ -54,9 +54,7 @@ def _fetch(notebook: str, folder: Path) -> None:
     try:
         fetch = _fetch_mnist if notebook == "01_mnist" else _fetch_imdb
         for path in _retry(lambda: fetch(partial), sources.FULL_DATA[notebook]):
-            files.to_disk(path)
-            os.replace(path, folder / path.name)
-        files.to_disk(folder)
+            files.put_in_place(path, folder / path.name)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 

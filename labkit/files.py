@@ -23,15 +23,20 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
     partial = path.with_name(f".{os.getpid()}-{path.name}")
     try:
         write(partial)
-        to_disk(partial)  # first the content, then the name: the other way round a power cut leaves an empty file
-        os.replace(partial, path)
+        put_in_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)
-    to_disk(path.parent)
     return path
 
 
-def to_disk(path: Path) -> None:
+def put_in_place(partial: Path, path: Path) -> None:
+    """Give a file that is complete, in the same folder or one below it, the name it is to have, in one step."""
+    _to_disk(partial)  # first the content, then the name: the other way round a power cut leaves an empty file
+    os.replace(partial, path)
+    _to_disk(path.parent)
+
+
+def _to_disk(path: Path) -> None:
     """Have the system write a file, or the names in a folder, to the disk now."""
     if path.is_dir() and os.name == "nt":  # Windows opens no folders, and needs none opened
         return

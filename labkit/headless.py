@@ -17,7 +17,7 @@ import yaml
 
 from labkit import files, settings
 
-TOLERANCE = 0.02  # of accuracies and losses made on another machine or by other versions
+TOLERANCE = 0.02  # of numbers made on another machine or by other versions
 SAME_MACHINE = ("python", "platform", "device_name", "cpu_capability", "tf32", "versions", "labkit_sha256")
 
 
@@ -57,7 +57,7 @@ def run(notebook: Path, output: Path, options: list[str], threads: int | None = 
         except (OSError, ValueError):  # torn by a kill
             partial.unlink(missing_ok=True)
         else:
-            files.write_whole(output, lambda beside: os.replace(partial, beside))
+            files.put_in_place(partial, output)
     if stopped:
         raise Stopped(stopped[0])
     return code
@@ -95,6 +95,13 @@ def fields(result: dict, prefix: str = "") -> dict[str, object]:
         else:
             found[f"{prefix}{name}"] = value
     return found
+
+
+def agrees(verdicts: list[tuple[str, str]], reasons: list[str]) -> bool:
+    """Tell whether a repeated run is what it should be: the same bits, or elsewhere test accuracies within the tolerance."""
+    if not reasons:
+        return all(verdict == "same bits" for _, verdict in verdicts)
+    return all(verdict != "differs" for field, verdict in verdicts if field.endswith("test.accuracy"))
 
 
 def verdict(old: object, new: object) -> str:

@@ -158,7 +158,7 @@ def _begin(path: Path, lab: SimpleNamespace, determines: dict, digest: str) -> d
             f"{path} holds a run of other settings, data or another version of labkit: {differ or 'an older one'}. "
             "Choose another run_dir, or set fresh = True to write over it."
         )
-    if not there:
+    if not there and not finished:
         text = json.dumps(determines, indent=1, ensure_ascii=False)
         files.write_whole(path / "run.json", lambda partial: partial.write_text(text, encoding="utf-8"))
     return finished

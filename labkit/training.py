@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import math
 import time
 from dataclasses import dataclass
 
@@ -73,9 +74,8 @@ def fit(
     steps = num_epochs * len(train.order(batch_size))
     scheduler = None
     if peak:
-        one_cycle = torch.optim.lr_scheduler.OneCycleLR
         highest = [peak * group["lr"] for group in optimizer.param_groups]
-        scheduler = one_cycle(optimizer, highest, steps, div_factor=peak, cycle_momentum=False)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, highest, steps, div_factor=peak, cycle_momentum=False)
 
     history, best_epoch, best_weights, diverged = [], 0, copy.deepcopy(model.state_dict()), None
     if checkpoints and (saved := checkpoints.latest(asked)):
@@ -95,15 +95,18 @@ def fit(
             started = time.perf_counter()
             try:
                 trained = train_epoch(model, train, order, optimizer, scheduler, clip_norm, precision, progress)
+                seconds = time.perf_counter() - started
+                logits = predict(model, validation, precision=precision)
+                val_loss = float(metrics.loss(logits, validation.y))
+                if not math.isfinite(val_loss):  # the very last step can spoil the weights
+                    raise Diverged(len(order))
             except Diverged as error:
                 diverged = {"epoch": epoch, "step": error.args[0], "seed": seed, "learning_rate": learning_rate_now}
                 print(f"{name} diverged, its loss is no number: {diverged}. A smaller learning_rate may help.")
                 break
             except torch.OutOfMemoryError as error:
                 raise MemoryError(f"{name}: batches of {batch_size} do not fit on {device}: lower batch_size.") from error
-            seconds = time.perf_counter() - started
 
-            logits = predict(model, validation, precision=precision)
             scores = {f"val_{measure}": value for measure, value in metrics.scores(logits, validation.y).items()}
             if scores["val_accuracy"] > max((record["val_accuracy"] for record in history), default=-1.0):
                 best_epoch, best_weights = epoch, copy.deepcopy(model.state_dict())
@@ -112,7 +115,7 @@ def fit(
                     "epoch": epoch,
                     "train_loss": trained[0],
                     "train_accuracy": trained[1],
-                    "val_loss": float(metrics.loss(logits, validation.y)),
+                    "val_loss": val_loss,
                     **scores,
                     "learning_rate": learning_rate_now,
                     "seconds": seconds,

@@ -7,7 +7,7 @@ import pytest
 import torch
 from click.testing import CliRunner
 
-from labkit import cli, metrics, reports, results, sources, training
+from labkit import cli, headless, metrics, reports, results, sources, training
 from labkit.models import LeNet
 
 
@@ -187,3 +187,29 @@ def test_data_commands(monkeypatch, tmp_path):
     checked = CliRunner().invoke(cli.main, ["data", "check", "mnist"])
     assert checked.exit_code == 1 and "is not there" in str(checked.exception)
     assert CliRunner().invoke(cli.main, ["data", "get", "digits"]).exit_code == 2
+
+
+SAME, NEAR, FAR = "same bits", f"within {headless.TOLERANCE}", "differs"
+
+
+@pytest.mark.parametrize(
+    ("accuracy", "digest", "reasons", "expected"),
+    [
+        (SAME, SAME, [], True),
+        (SAME, FAR, [], False),  # on the same machine bits must agree
+        (NEAR, SAME, [], False),
+        (NEAR, FAR, ["versions"], True),  # elsewhere no digest can
+        (FAR, FAR, ["versions"], False),
+    ],
+)
+def test_a_repeated_run_is_judged_by_bits_here_and_by_accuracy_elsewhere(accuracy, digest, reasons, expected):
+    verdicts = [("models.LSTM.test.accuracy", accuracy), ("models.LSTM.weights_sha256", digest)]
+    assert headless.agrees(verdicts, reasons) is expected
+
+
+def test_how_two_values_compare():
+    """Reference: 0.90 and 0.91 are within 0.02 of each other; 0.90 and 0.95 are not; digests agree or they do not."""
+    pairs = [(0.9, 0.9), (0.9, 0.91), (0.9, 0.95), ("ab", "ab"), ("ab", "cd"), (0.9, None)]
+    assert [headless.verdict(*pair) for pair in pairs] == [SAME, NEAR, FAR, SAME, FAR, FAR]
+    old = {"environment": {"x": 1}, "models": {"A": {"history": [{"seconds": 1.0, "val_loss": 0.5}], "train_seconds": 2.0}}}
+    assert headless.fields(old) == {"models.A.history.0.val_loss": 0.5}

@@ -160,7 +160,8 @@ def test_a_checkpoint_cannot_run_code(data, undisturbed, tmp_path, capsys):
         (tmp_path / "LSTM.epoch-6.pt").write_bytes(hashlib.sha256(content).digest() + content)
         assert digest(train(tmp_path, data)) == undisturbed[0]
         assert "damaged or no checkpoint" in capsys.readouterr().out and not canary.exists()
-        Checkpoints(tmp_path, "LSTM").delete()
+        for path in tmp_path.glob("*.pt"):
+            path.unlink()
     files.let_go(tmp_path)
 
 
@@ -201,6 +202,25 @@ def test_a_loss_that_is_no_number_stops_with_epoch_step_seed_and_rate(data, tmp_
     assert run.history == [] and run.best_epoch == 0 and "LSTM diverged" in capsys.readouterr().out
     assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
     files.let_go(tmp_path)
+
+
+def test_weights_that_the_last_step_spoils_are_seen_in_the_validation_loss(data, tmp_path, monkeypatch):
+    """Reference: training that leaves all weights nan after its last step, in the second epoch; the first one's are kept."""
+    whole = training.train_epoch
+
+    def spoil(model, train, order, optimizer, *rest):
+        trained = whole(model, train, order, optimizer, *rest)
+        if spoil.epochs == 1:
+            [weight.data.fill_(torch.nan) for weight in model.parameters()]
+        spoil.epochs += 1
+        return trained
+
+    spoil.epochs = 0
+    monkeypatch.setattr(training, "train_epoch", spoil)
+    run = train(tmp_path, data)
+    files.let_go(tmp_path)
+    assert (run.diverged["epoch"], run.diverged["step"], run.best_epoch, len(run.history)) == (2, 16, 1, 1)
+    assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
 
 
 def test_too_little_memory_on_a_gpu_names_the_batch_size(data, tmp_path, monkeypatch):
