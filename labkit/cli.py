@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from pathlib import Path
 
@@ -87,19 +86,20 @@ def show(paths: tuple[Path, ...]) -> None:
 @click.argument("output", required=False, type=click.Path(dir_okay=False, path_type=Path))
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter, as papermill does.")
 def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Execute NOTEBOOK with papermill into OUTPUT (default: in the folder of the runs), which is never left torn.
+    """Execute NOTEBOOK with papermill into OUTPUT (default: in the run's own folder), which is never left torn.
 
     Given again after it was stopped or killed, the same command goes on from the last epoch.
     """
     from labkit import headless
 
-    output = output or sources.runs_root() / notebook.name
     try:
-        code = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
+        code, where = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
     except headless.Stopped as stopped:
         click.echo("stopped; the same command goes on from the last epoch that was finished", err=True)
         sys.exit(stopped.code)
-    click.echo(f"executed notebook: {output.resolve()}" if not code else f"failed; the error stands in {output.resolve()}")
+    except OSError as error:
+        sys.exit(f"The notebook could not be written: {error}. Make room or choose another OUTPUT, and give the command again.")
+    click.echo(f"executed notebook: {where.resolve()}" if not code else f"failed; the error stands in {where.resolve()}")
     sys.exit(code)
 
 
@@ -115,7 +115,12 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     if not (folder / "result.json").exists():
         sys.exit(f"{folder}: no finished run here (no result.json)")
     name = json.loads((folder / "result.json").read_text(encoding="utf-8"))["notebook"]
-    verdicts, reasons = headless.rerun(folder, notebook or sources.ROOT / "notebooks" / f"{name}.ipynb")
+    try:
+        verdicts, reasons = headless.rerun(folder, notebook or sources.ROOT / "notebooks" / f"{name}.ipynb")
+    except headless.Stopped as stopped:
+        sys.exit(stopped.code)
+    except RuntimeError as error:
+        sys.exit(str(error))
     for field, verdict in verdicts:
         if verdict != "same bits" or field.endswith("sha256"):
             click.echo(f"{verdict:12} {field}")
@@ -130,11 +135,9 @@ def _run_folder(path: Path) -> Path:
     """Return the folder that an executed notebook printed, or the path itself."""
     if path.suffix != ".ipynb":
         return path
-    import nbformat
+    from labkit import headless
 
-    cells = nbformat.read(path, as_version=4).cells
-    printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
-    found = re.search(r"^run folder: (.+)$", printed, re.MULTILINE)
+    found = headless.run_folder(path)
     if not found:
         sys.exit(f"{path}: not executed yet, so it has no run folder. `papermill {path} out.ipynb` executes it.")
-    return Path(found.group(1))
+    return found

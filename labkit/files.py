@@ -50,10 +50,13 @@ def _to_disk(path: Path) -> None:
 def claim(folder: Path) -> None:
     """Make `folder` this process's until it ends or lets go; sweep what a killed owner left half written.
 
-    Raises ValueError, naming the owner, if another process still has it after WAIT seconds.
+    A process works on one run at a time: it lets go of the one before, which a notebook has left unfinished by going on
+    to other parameters. Raises ValueError, naming the owner, if another process still has `folder` after WAIT seconds.
     """
     if folder in _held:
         return
+    for other in list(_held):
+        let_go(other)
     lock = FileLock(folder / ".lock")
     try:
         lock.acquire(timeout=0)

@@ -1,24 +1,29 @@
-"""Notebooks run without a person: papermill in a process of its own, an output that is never torn, and a run repeated."""
+"""Notebooks run without a person: papermill with an output that is never torn and a clean end, and a run repeated."""
 
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import math
 import os
+import re
+import shutil
 import signal
-import subprocess
+import socket
 import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import nbformat
+import psutil
 import yaml
 
-from labkit import files, settings
+from labkit import files, settings, sources
 
 TOLERANCE = 0.02  # of numbers made on another machine or by other versions
-SAME_MACHINE = ("python", "platform", "device_name", "cpu_capability", "tf32", "versions", "labkit_sha256")
+SAME_MACHINE = ("python", "platform", "device_name", "capability", "cpu", "tf32", "versions", "labkit_sha256")
 
 
 class Stopped(Exception):
@@ -29,55 +34,122 @@ class Stopped(Exception):
         self.code = 128 + number
 
 
-def run(notebook: Path, output: Path, options: list[str], threads: int | None = None) -> int:
-    """Execute a notebook with papermill and return its exit code; `output` is the old notebook or the new, never half of one.
+def run(notebook: Path, output: Path | None, options: list[str], threads: int | None = None) -> tuple[int, Path]:
+    """Execute a notebook with papermill; return the exit code and where the executed notebook lies: the old or the new one.
 
-    papermill writes over its output in place, so it writes beside it, and the whole is moved when it has ended.
-    options: papermill's own. threads: of the CPU; None leaves them as they are. Raises Stopped if a signal ended the run.
+    papermill writes over its output in place, so it writes into a file of its own, and that is put in place when it has ended.
+    output: None puts it into the run's own folder. options: papermill's own. threads: of the CPU; None leaves them as they
+    are. Raises Stopped if a signal ended the run; a kernel whose papermill is killed ends by itself after some seconds.
     """
-    output.parent.mkdir(parents=True, exist_ok=True)
-    partial = output.with_name(f".{os.getpid()}-{output.name}")
-    command = [sys.executable, "-m", "papermill", str(notebook), str(partial), *options]
-    environment = os.environ | ({"OMP_NUM_THREADS": str(threads)} if threads else {})
+    from papermill.cli import papermill
+    from papermill.exceptions import PapermillExecutionError
+
+    folder = output.parent if output else sources.runs_root()
+    folder.mkdir(parents=True, exist_ok=True)
+    partial = folder / f".{socket.gethostname()}-{os.getpid()}-{(output or notebook).name}"
+    _sweep(folder)
+    if threads:
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+    code = 0
+    with _stopped_by_signals() as stopped:
+        try:
+            with papermill.make_context("papermill", [str(notebook), str(partial), *options]) as context:
+                papermill.invoke(context)
+        except SystemExit as error:  # 138: the kernel died
+            code = error.code
+        except Exception as error:
+            code = 1
+            if isinstance(error, PapermillExecutionError) and not stopped:  # it quotes the cell and what it raised
+                print(error, file=sys.stderr)
+            elif not stopped:
+                raise
+        finally:
+            where = _put_in_place(partial, output or folder / notebook.name, to_run=not output)
+    if stopped and code:
+        raise Stopped(stopped[0])
+    return code, where
+
+
+@contextlib.contextmanager
+def _stopped_by_signals() -> Iterator[list[int]]:
+    """Let Ctrl-C and SIGTERM interrupt the kernel, so that the training says where it stopped; a second one ends us at once.
+
+    Yields a list that then has the signal's number. A kernel between two cells does not hear it, so it is told every second.
+    """
     stopped = []
-    process = subprocess.Popen(command, env=environment, start_new_session=True)  # a Ctrl-C is passed on once, by us
 
-    def pass_on(number, _):
+    def stop(number, _):
         stopped.append(number)
-        os.killpg(process.pid, signal.SIGTERM if len(stopped) == 1 else signal.SIGKILL)
+        for one in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(one, signal.SIG_DFL)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 1.0)
 
-    before = {number: signal.signal(number, pass_on) for number in (signal.SIGINT, signal.SIGTERM)}
+    def interrupt(*_):
+        for kernel in psutil.Process().children():
+            with contextlib.suppress(psutil.NoSuchProcess):
+                kernel.send_signal(signal.SIGINT)
+
+    handlers = {signal.SIGINT: stop, signal.SIGTERM: stop, signal.SIGALRM: interrupt}
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
     try:
-        code = process.wait()
+        yield stopped
     finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in before.items():
             signal.signal(number, handler)
-        try:
-            nbformat.read(partial, as_version=4)
-        except (OSError, ValueError):  # torn by a kill
-            partial.unlink(missing_ok=True)
-        else:
-            files.put_in_place(partial, output)
-    if stopped:
-        raise Stopped(stopped[0])
-    return code
+
+
+def _sweep(folder: Path) -> None:
+    """Delete what processes of this machine that were killed left behind."""
+    for left in folder.glob(f".{socket.gethostname()}-*-*.ipynb"):
+        number = re.match(rf"\.{re.escape(socket.gethostname())}-(\d+)-", left.name)
+        if number and not psutil.pid_exists(int(number[1])):
+            left.unlink(missing_ok=True)
+
+
+def _put_in_place(partial: Path, output: Path, to_run: bool) -> Path:
+    """Put what papermill wrote in place, unless it is torn, and return where: with `to_run`, the run's own folder."""
+    try:
+        own = run_folder(partial)
+    except (OSError, ValueError):  # not there yet, or torn by a kill
+        partial.unlink(missing_ok=True)
+        return output
+    output = own / output.name if to_run and own and own.is_dir() else output
+    try:
+        files.write_whole(output, lambda path: shutil.copyfile(partial, path))
+    finally:
+        partial.unlink(missing_ok=True)
+    return output
+
+
+def run_folder(notebook: Path) -> Path | None:
+    """Return the run folder that an executed notebook printed, or None if it has not come that far."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+    found = re.search(r"^run folder: (.+)$", printed, re.MULTILINE)
+    return Path(found[1]) if found else None
 
 
 def rerun(folder: Path, notebook: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """Repeat the finished run in `folder` and compare: (field, verdict) for every field, and what was different beforehand.
-
-    A verdict is `same bits`, `within 0.02` or `differs`. Seconds are not compared.
-    """
+    """Repeat the finished run in `folder` and compare the two: what `compare` returns."""
     old = json.loads((folder / "result.json").read_text(encoding="utf-8"))
     known = settings.PARAMETERS[old["notebook"]]
     parameters = {name: value for name, value in old["parameters"].items() if name in known}
     with tempfile.TemporaryDirectory() as beside:
         parameters |= {"run_dir": str(Path(beside) / "run"), "fresh": False}
         packed = base64.b64encode(yaml.safe_dump(parameters).encode()).decode()  # keeps the type of every value
-        code = run(notebook, Path(beside) / "out.ipynb", ["-b", packed], old["parameters"]["threads"])
+        code, _ = run(notebook, Path(beside) / "out.ipynb", ["-b", packed], old["parameters"]["threads"])
         if code:
             raise RuntimeError(f"the run could not be repeated: papermill ended with {code}")
         new = json.loads((Path(beside) / "run" / "result.json").read_text(encoding="utf-8"))
+    return compare(old, new)
+
+
+def compare(old: dict, new: dict) -> tuple[list[tuple[str, str]], list[str]]:
+    """Compare two results: (field, verdict) for every field of the old one, and what was different beforehand.
+
+    A verdict is `same bits`, `within 0.02` or `differs`. Seconds are not compared.
+    """
     then, now = old["environment"], new["environment"]
     reasons = [f"{name}: {then.get(name)} then, {now[name]} now" for name in SAME_MACHINE if then.get(name) != now[name]]
     repeated = fields(new)

@@ -34,6 +34,8 @@ CHINESE = {
     "sample data": "示例数据",
     "training / validation / test examples": "训练 / 验证 / 测试样本",
     "Best model": "最佳模型",
+    "SHA-256 of settings and data": "设置与数据的 SHA-256",
+    "of the weights": "权重的 SHA-256",
     "support": "样本数",
     "accuracy": "准确率",
     "macro avg": "宏平均",

@@ -25,12 +25,32 @@ def environment(device: str) -> dict:
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
         "device_name": torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
-        "cpu_capability": torch.backends.cpu.get_cpu_capability(),
+        "capability": _capability(device),
+        "cpu": _processor(),
         "tf32": torch.backends.cudnn.allow_tf32 if on_gpu else False,
         "labkit_sha256": SOURCE_SHA256,
         "commit": _git("rev-parse", "HEAD"),
         "changed_since": bool(_git("status", "--porcelain", "--", "labkit", "notebooks")),
     }
+
+
+def _capability(device: str) -> str:
+    """Return which instructions PyTorch uses: of a GPU its compute capability, like 9.0, of a CPU like AVX512."""
+    if device.startswith("cuda"):
+        return ".".join(map(str, torch.cuda.get_device_capability(device)))
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def _processor() -> str:
+    """Return the processor's model, cache and arithmetic instructions: two that differ in one may round differently."""
+    try:
+        first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
+    except OSError:  # no Linux
+        return platform.processor() or platform.machine()
+    has = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in first.splitlines())}
+    flags = sorted(flag for flag in has.get("flags", "").split() if flag.startswith(("sse", "avx", "amx", "fma", "f16c")))
+    shown = [has.get(name, "") for name in ("model name", "cpu family", "model", "stepping", "cache size")]
+    return f"{', '.join(filter(None, shown))}, {hashlib.sha256(' '.join(flags).encode()).hexdigest()[:8]}"
 
 
 def _git(*arguments: str) -> str:

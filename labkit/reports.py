@@ -73,10 +73,17 @@ def headline(result: dict, lang: str = "en") -> str:
 
 
 def summary(result: dict, lang: str = "en") -> str:
-    """Return a finished run as a text: what was run on what, and the table of its models."""
+    """Return a finished run as a text: what was run on what, the table of its models, and the digests of both."""
     # laid out whatever the window's width, and translated afterwards so that the columns stay straight
     rows = table(result["models"]).to_string(line_width=200)
-    return f"{headline(result, lang)}\n\n{labels.table(rows, lang)}"
+    return f"{headline(result, lang)}\n\n{labels.table(rows, lang)}\n\n{digests(result, lang)}"
+
+
+def digests(result: dict, lang: str = "en") -> str:
+    """Return in one line how the run and its weights can be known again: the beginnings of their SHA-256."""
+    weights = ", ".join(f"{name} {model['weights_sha256'][:8]}" for name, model in result["models"].items())
+    run, of_weights = labels.word("SHA-256 of settings and data", lang), labels.word("of the weights", lang)
+    return f"{run} {result['settings_sha256'][:12]}, {of_weights} {weights}"
 
 
 def comparison(result: dict, best: str, classes: str, lang: str = "en") -> str:

@@ -106,21 +106,16 @@ def fit(
                 break
             except torch.OutOfMemoryError as error:
                 raise MemoryError(f"{name}: batches of {batch_size} do not fit on {device}: lower batch_size.") from error
+            except KeyboardInterrupt:
+                again = " The same run, given again, begins with this epoch." if checkpoints else ""
+                print(f"{name}: stopped in epoch {epoch} of {num_epochs}.{again}")
+                raise
 
             scores = {f"val_{measure}": value for measure, value in metrics.scores(logits, validation.y).items()}
             if scores["val_accuracy"] > max((record["val_accuracy"] for record in history), default=-1.0):
                 best_epoch, best_weights = epoch, copy.deepcopy(model.state_dict())
-            history.append(
-                {
-                    "epoch": epoch,
-                    "train_loss": trained[0],
-                    "train_accuracy": trained[1],
-                    "val_loss": val_loss,
-                    **scores,
-                    "learning_rate": learning_rate_now,
-                    "seconds": seconds,
-                }
-            )
+            record = {"epoch": epoch, "train_loss": trained[0], "train_accuracy": trained[1], "val_loss": val_loss, **scores}
+            history.append(record | {"learning_rate": learning_rate_now, "seconds": seconds})
             if checkpoints:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "history": history}
                 state |= {"scheduler": scheduler.state_dict()} if scheduler else {}

@@ -33,7 +33,7 @@ ALLOWED = {
     "results": {"checkpoints", "files", "machine", "sources", "training"},
     "reports": {"labels"},
     "plotting": {"labels"},
-    "headless": {"files", "settings"},
+    "headless": {"files", "settings", "sources"},
     "cli": {"__version__", "sources", "downloads", "headless", "reports"},
 }
 

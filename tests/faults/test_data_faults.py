@@ -4,12 +4,15 @@ message says what to do.
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import hashlib
 import http.server
 import json
 import os
 import random
+import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -35,6 +38,9 @@ torchvision = types.ModuleType("torchvision.datasets")  # which takes seconds to
 torchvision.MNIST = types.SimpleNamespace(mirrors=asked["mirrors"])
 sys.modules |= {"torchvision": torchvision, "torchvision.datasets": torchvision}
 downloads.TRIES, downloads.TIMEOUT = asked.get("tries", 1), 1
+if asked.get("nobody"):
+    import os
+    os.setuid(65534)  # the super-user may write everywhere
 if asked.get("room"):
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (asked["room"], asked["room"]))
@@ -159,6 +165,23 @@ def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path):
     assert left_in(tmp_path) == [] and len(server.asked) == 1, "trying again does not make room"
 
 
+def test_a_folder_that_cannot_be_written_to_is_named_and_what_lies_there_can_be_read(server, tmp_path):
+    for folder in (tmp_path, *list(tmp_path.parents)[:-1]):
+        if folder.stat().st_uid == os.getuid():
+            folder.chmod(folder.stat().st_mode | 0o055)  # pytest's own are private
+    (tmp_path / "data").mkdir(mode=0o755)
+    (tmp_path / "data").chmod(0o555)
+    process = start(server, tmp_path / "data", nobody=os.getuid() == 0)
+    _, errors = process.communicate("\n")
+    assert process.returncode == 1 and "cannot be written to (Permission denied). Set LABKIT_DATA to a folder" in errors
+    (tmp_path / "data").chmod(0o755)
+    assert start(server, tmp_path / "data").communicate("\n")
+    (tmp_path / "data").chmod(0o555)
+    process = start(server, tmp_path / "data", nobody=os.getuid() == 0)
+    assert process.communicate("\n") and process.returncode == 0
+    (tmp_path / "data").chmod(0o755)
+
+
 def test_eight_processes_on_an_empty_folder_download_once(server, tmp_path):
     server.fault = "slow"
     processes = [start(server, tmp_path) for _ in range(8)]
@@ -194,6 +217,69 @@ def test_killed_at_random_moments_the_next_start_is_right(server, tmp_path):
         assert process.communicate("\n") and process.returncode == 0
         assert left_in(tmp_path / folder) == sorted(server.files)
     print(f"{KILLS} kills, seed {seed}")
+
+
+# a process that fetches the reviews from a folder that stands for the hub, through `datasets` itself
+GET_REVIEWS = """
+import os, sys
+os.environ["HF_HUB_OFFLINE"] = "1"
+import datasets, pyarrow.parquet
+from labkit import downloads
+downloads.IMDB_REPOSITORY, downloads.TRIES = sys.argv[1], 1
+datasets.disable_progress_bars()
+print("ready", flush=True)
+for line in sys.stdin:  # a child for each: loading takes longer than fetching
+    child = os.fork()
+    if not child:
+        os.environ["LABKIT_DATA"] = line.strip()
+        downloads.get("02_imdb")
+        downloads.check("02_imdb")
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+"""
+
+
+@pytest.mark.slow
+def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
+    """While `datasets` reads, unpacks and writes; reference: the files of a fetch that nothing disturbed."""
+    (tmp_path / "hub").mkdir()
+    for split in sources.IMDB_FILES:
+        reviews(tmp_path / "hub" / f"{split}.parquet", [f"{split} {k} 好" for k in range(25_000)], [0, 1] * 12_500)
+    seed = os.environ.get("LABKIT_SEED", "0")
+    moments, killed = random.Random(seed), 0
+    command = [sys.executable, "-c", GET_REVIEWS, str(tmp_path / "hub")]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        assert parent.stdout.readline() == "ready\n"
+
+        def fetch(folder, kill_after=None):
+            print(tmp_path / f"{folder}", file=parent.stdin, flush=True)
+            child = int(parent.stdout.readline())
+            if kill_after is not None:
+                time.sleep(kill_after)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+            return int(parent.stdout.readline())
+
+        def in_place(folder):
+            return {path.name: path.read_bytes() for path in (tmp_path / f"{folder}" / "imdb").glob("*.parquet")}
+
+        started = time.monotonic()
+        assert fetch("whole") == 0
+        seconds = time.monotonic() - started
+        whole = in_place("whole")
+        assert sorted(whole) == sorted(sources.IMDB_FILES.values())
+        while killed < KILLS:
+            folder = f"{killed % 4}"  # what earlier kills left is there too
+            if in_place(folder) == whole:
+                shutil.rmtree(tmp_path / folder)
+            killed += fetch(folder, moments.uniform(0, seconds)) == -signal.SIGKILL
+            assert in_place(folder).items() <= whole.items(), "half a file in its place"
+        for folder in range(4):
+            assert fetch(folder) == 0 and in_place(folder) == whole
+            assert left_in(tmp_path / f"{folder}") == sorted(whole), "what a kill left was not swept"
+        parent.stdin.close()
+    print(f"{killed} kills, seed {seed}")
 
 
 # --- files that are not what they should be -----------------------------------------------------------

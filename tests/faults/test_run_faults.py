@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -15,16 +16,20 @@ import psutil
 import pytest
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_mnist.ipynb"
-SMALL = {"preset": "quick", "data_source": "sample", "num_examples": 1_600, "num_epochs": 3}
+SMALL = {"preset": "quick", "data_source": "sample", "num_examples": 1_600, "num_epochs": 3, "hidden_size": 32}
 pytestmark = pytest.mark.slow
 
 
-def start(folder, output):
+LABKIT = [sys.executable, "-c", "from labkit.cli import main; main()"]
+
+
+def start(folder, output=None, **changed):
     """Start `labkit run` as a person would."""
-    command = [sys.executable, "-c", "from labkit.cli import main; main()", "run", str(NOTEBOOK), str(output)]
-    for name, value in (SMALL | {"run_dir": folder}).items():
+    command = [*LABKIT, "run", str(NOTEBOOK), *([str(output)] if output else [])]
+    for name, value in (SMALL | {"run_dir": folder} | changed).items():
         command += ["-p", name, str(value)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {"LABKIT_RUNS": str(folder.parent), "OMP_NUM_THREADS": "1"}  # `rerun` has to find out
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def wait_for(path, process):
@@ -48,12 +53,17 @@ def undisturbed(tmp_path_factory):
     return folder / "run"
 
 
+def kernel_of(process):
+    (kernel,) = psutil.Process(process.pid).children(recursive=True)
+    return kernel
+
+
 def test_killed_under_papermill_it_goes_on_and_ends_with_the_same_weights(undisturbed, tmp_path):
-    """Once in the first model and once in the second, papermill and kernel together; the next start waits for no one."""
-    for model in ("RNN", "LSTM"):
+    """In the first model, between two, and in the second; papermill and kernel together, so the next start waits for no one."""
+    for reached in ("RNN.epoch-1", "RNN.epoch-3", "LSTM.epoch-1"):
         process = start(tmp_path / "run", tmp_path / "out.ipynb")
-        wait_for(tmp_path / "run" / f"{model}.epoch-1.pt", process)
-        for one in [*psutil.Process(process.pid).children(recursive=True), process]:
+        wait_for(tmp_path / "run" / f"{reached}.pt", process)
+        for one in (kernel_of(process), process):
             one.kill()
         process.communicate()
         assert not (tmp_path / "run" / "result.json").exists() and not (tmp_path / "out.ipynb").exists()
@@ -62,18 +72,42 @@ def test_killed_under_papermill_it_goes_on_and_ends_with_the_same_weights(undist
     assert "LSTM: going on after epoch" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
     assert hashes(tmp_path / "run") == hashes(undisturbed)
     assert not list((tmp_path / "run").glob("*.epoch-*")), "a finished run needs no checkpoints"
+    assert not list(tmp_path.glob(".*-out.ipynb")), "what the killed ones left was not swept"
 
 
-def test_papermill_alone_is_killed_and_its_kernel_lives_on_for_a_while(undisturbed, tmp_path):
+def test_it_is_killed_and_its_kernel_lives_on_for_a_while(undisturbed, tmp_path):
     """The kernel still has the folder for some seconds: the second start waits for it."""
     process = start(tmp_path / "run", tmp_path / "out.ipynb")
     wait_for(tmp_path / "run" / "RNN.epoch-1.pt", process)
-    (papermill,) = psutil.Process(process.pid).children()
-    papermill.kill()
-    assert process.communicate() and process.returncode != 0
+    process.kill()
+    process.communicate()
     process = start(tmp_path / "run", tmp_path / "out.ipynb")
     assert process.communicate() and process.returncode == 0
     assert hashes(tmp_path / "run") == hashes(undisturbed)
+
+
+def test_a_kernel_that_dies_is_an_error_and_the_next_start_goes_on(undisturbed, tmp_path):
+    """What happens when the system has no memory left: it kills the process that has most."""
+    process = start(tmp_path / "run", tmp_path / "out.ipynb")
+    wait_for(tmp_path / "run" / "LSTM.epoch-1.pt", process)
+    kernel_of(process).kill()
+    assert process.communicate() and process.returncode == 138
+    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells and not (tmp_path / "run" / "result.json").exists()
+    process = start(tmp_path / "run", tmp_path / "out.ipynb")
+    assert process.communicate() and process.returncode == 0
+    assert hashes(tmp_path / "run") == hashes(undisturbed)
+
+
+def test_runs_of_different_settings_at_the_same_time_do_not_disturb_each_other(undisturbed, tmp_path):
+    """No output and no run_dir is given: each notebook lies in its own run's folder."""
+    processes = [start(tmp_path / "none", run_dir="", seed=seed) for seed in (42, 7)]
+    said = [process.communicate() for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], said
+    folders = {json.loads(path.read_text())["parameters"]["seed"]: path.parent for path in tmp_path.rglob("result.json")}
+    assert hashes(folders[42]) == hashes(undisturbed) != hashes(folders[7])
+    for seed, (out, _) in zip((42, 7), said, strict=True):
+        assert out == f"executed notebook: {folders[seed] / NOTEBOOK.name}\n"
+        assert f'"seed": {seed}' in (folders[seed] / NOTEBOOK.name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
@@ -87,15 +121,34 @@ def test_a_signal_ends_it_with_a_clear_line_and_a_whole_notebook(tmp_path, numbe
     assert process.returncode == code
     ours = [line for line in errors.splitlines() if not line.startswith("[IPKernelApp]")]  # a kernel may say goodbye later
     assert ours[-1] == "stopped; the same command goes on from the last epoch that was finished"
-    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
-    assert not list(tmp_path.glob(".[0-9]*-out.ipynb"))
+    assert "Traceback" not in errors
+    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].source != "old"
+    assert re.search(r"(RNN|LSTM|LeNet): stopped in epoch \d of 3", (tmp_path / "out.ipynb").read_text(encoding="utf-8"))
+    assert not list(tmp_path.glob(".*-out.ipynb"))
+
+
+def rerun(folder, **environment):
+    return subprocess.run([*LABKIT, "rerun", str(folder)], capture_output=True, text=True, env=os.environ | environment)
 
 
 def test_a_repeated_run_agrees_bit_for_bit(undisturbed):
-    command = [sys.executable, "-c", "from labkit.cli import main; main()", "rerun", str(undisturbed)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    """In another time zone and language, and with other hashes of strings."""
+    done = rerun(undisturbed, TZ="Asia/Shanghai", LC_ALL="C", PYTHONHASHSEED="7")
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].split()
     assert last[0] == last[2] and int(last[0]) > 100, done.stdout
     for name in hashes(undisturbed):
         assert f"same bits    models.{name}.weights_sha256" in done.stdout
+
+
+def test_a_run_that_cannot_be_repeated_says_in_which_field_and_why(undisturbed, tmp_path):
+    """A record of another machine, in which one digest is another."""
+    record = json.loads((undisturbed / "result.json").read_text(encoding="utf-8"))
+    record["models"]["LSTM"]["weights_sha256"] = "0" * 64
+    record["environment"] |= {"python": "3.11.0", "cpu": "another one"}
+    (tmp_path / "result.json").write_text(json.dumps(record), encoding="utf-8")
+    done = rerun(tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "differs      models.LSTM.weights_sha256" in done.stdout
+    assert "was different beforehand: python: 3.11.0 then, " in done.stdout
+    assert "was different beforehand: cpu: another one then, " in done.stdout

@@ -223,6 +223,36 @@ def test_weights_that_the_last_step_spoils_are_seen_in_the_validation_loss(data,
     assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
 
 
+def test_an_interrupt_says_where_and_the_same_call_goes_on(data, undisturbed, tmp_path, capsys, monkeypatch):
+    """Kernel → Interrupt in the third epoch."""
+    whole = training.train_epoch
+
+    def interrupted(*given):
+        if len(list(tmp_path.glob("*.pt"))) == 2:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(training, "train_epoch", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, data)
+    assert "LSTM: stopped in epoch 3 of 6. The same run, given again, begins with this epoch." in capsys.readouterr().out
+    monkeypatch.setattr(training, "train_epoch", whole)
+    assert digest(train(tmp_path, data)) == undisturbed[0]
+    files.let_go(tmp_path)
+
+
+def test_the_order_of_trainings_changes_nothing(data):
+    """Each is given anew in the other order, in one process, and after numbers were drawn in between."""
+
+    def digest_of(seed):
+        return digest(training.fit(net, data, **(HOW | {"num_epochs": 2, "seed": seed})))
+
+    net = SequenceClassifier("LSTM", 32, 8, 2, 10, dropout=0.3)
+    first = [digest_of(1), digest_of(2)]
+    torch.randn(7)
+    assert [digest_of(2), digest_of(1)] == first[::-1] and first[0] != first[1]
+
+
 def test_too_little_memory_on_a_gpu_names_the_batch_size(data, tmp_path, monkeypatch):
     def full(*_):
         raise torch.OutOfMemoryError("CUDA out of memory")
@@ -268,6 +298,16 @@ def test_a_killed_owner_does_not_keep_the_folder(tmp_path):
     owner.kill()
     owner.wait()
     assert another_process(tmp_path, wait=0.1).wait() == 0
+
+
+def test_a_process_that_goes_on_to_another_run_lets_go_of_the_one_before(tmp_path):
+    """What a kernel does when a reader changes a parameter in the middle of a run."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        files.claim(tmp_path / name)
+    assert another_process(tmp_path / "first", wait=0.1).wait() == 0
+    assert another_process(tmp_path / "second", wait=0.1).wait() == 1
+    files.let_go(tmp_path / "second")
 
 
 def test_a_process_that_lost_its_folder_writes_no_more(tmp_path):
