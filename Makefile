@@ -4,6 +4,7 @@
 # make bench         measure speed, growth and accuracy on this machine (an hour or more), and put them into README
 # make bench-quick   fail if something has become much slower (five minutes)
 # make soak   200 kills of trainings and of downloads, at random moments of another seed each time
+# make records  renew the records of a quick run, which `make test` compares its own with (five minutes)
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
 PYTHON ?= python3
@@ -16,7 +17,7 @@ CHECKED = $(abspath runs/checked)
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: setup run test lint lab bench bench-quick soak clean
+.PHONY: setup run test lint lab bench bench-quick soak records clean
 
 setup: $(READY)
 
@@ -57,6 +58,13 @@ bench-quick: $(READY)
 
 soak: $(READY)
 	LABKIT_KILLS=200 LABKIT_SEED=$$$$ $(BIN)/pytest -s tests/faults -k killed_at_random_moments
+
+records: $(READY)
+	mkdir -p tests/records
+	for notebook in 01_mnist 02_imdb; do for source in official sample; do \
+	  rm -rf "$(CHECKED)" && LABKIT_RUNS="$(CHECKED)" $(BIN)/labkit run notebooks/$$notebook.ipynb -p preset quick -p device cpu \
+	    -p data_source $$source && cp "$(CHECKED)"/$$notebook/*/result.json tests/records/$$notebook-$$source.json || exit 1; \
+	done; done
 
 clean: $(READY)
 	$(STRIP) $(NOTEBOOKS)

@@ -22,8 +22,10 @@ import yaml
 
 from labkit import files, settings, sources
 
-TOLERANCE = 0.02  # of numbers made on another machine or by other versions
-SAME_MACHINE = ("python", "platform", "device_name", "capability", "cpu", "tf32", "versions", "labkit_sha256")
+# Of numbers made on another machine or by other versions. A tanh RNN makes much of a last bit: quick runs with other
+# instructions, or one thread instead of two, were up to 0.022 away in test accuracy, and up to 0.009 for other models.
+TOLERANCE, RNN_TOLERANCE = 0.02, 0.05
+SAME_MACHINE = ("python", "platform", "device_name", "capability", "cpu", "blas", "tf32", "versions", "labkit_sha256")
 
 
 class Stopped(Exception):
@@ -148,12 +150,12 @@ def rerun(folder: Path, notebook: Path) -> tuple[list[tuple[str, str]], list[str
 def compare(old: dict, new: dict) -> tuple[list[tuple[str, str]], list[str]]:
     """Compare two results: (field, verdict) for every field of the old one, and what was different beforehand.
 
-    A verdict is `same bits`, `within 0.02` or `differs`. Seconds are not compared.
+    A verdict is `same bits`, `within 0.02` (or 0.05, for an RNN) or `differs`. Seconds are not compared.
     """
     then, now = old["environment"], new["environment"]
     reasons = [f"{name}: {then.get(name)} then, {now[name]} now" for name in SAME_MACHINE if then.get(name) != now[name]]
     repeated = fields(new)
-    return [(name, verdict(value, repeated.get(name))) for name, value in fields(old).items()], reasons
+    return [(name, verdict(name, value, repeated.get(name))) for name, value in fields(old).items()], reasons
 
 
 def fields(result: dict, prefix: str = "") -> dict[str, object]:
@@ -176,9 +178,10 @@ def agrees(verdicts: list[tuple[str, str]], reasons: list[str]) -> bool:
     return all(verdict != "differs" for field, verdict in verdicts if field.endswith("test.accuracy"))
 
 
-def verdict(old: object, new: object) -> str:
+def verdict(field: str, old: object, new: object) -> str:
     """Say how a repeated value compares."""
     if old == new:
         return "same bits"
+    tolerance = RNN_TOLERANCE if field.startswith("models.RNN.") else TOLERANCE
     numbers = all(isinstance(value, (int, float)) for value in (old, new))
-    return f"within {TOLERANCE}" if numbers and math.isclose(old, new, abs_tol=TOLERANCE, rel_tol=TOLERANCE) else "differs"
+    return f"within {tolerance}" if numbers and math.isclose(old, new, abs_tol=tolerance, rel_tol=tolerance) else "differs"

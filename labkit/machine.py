@@ -9,6 +9,7 @@ import subprocess
 from pathlib import Path
 
 import torch
+from threadpoolctl import threadpool_info
 
 from labkit import sources
 
@@ -27,6 +28,7 @@ def environment(device: str) -> dict:
         "device_name": torch.cuda.get_device_name(device) if on_gpu else f"CPU, {torch.get_num_threads()} threads",
         "capability": _capability(device),
         "cpu": _processor(),
+        "blas": _linear_algebra(),
         "tf32": torch.backends.cudnn.allow_tf32 if on_gpu else False,
         "labkit_sha256": SOURCE_SHA256,
         "commit": _git("rev-parse", "HEAD"),
@@ -51,6 +53,16 @@ def _processor() -> str:
     flags = sorted(flag for flag in has.get("flags", "").split() if flag.startswith(("sse", "avx", "amx", "fma", "f16c")))
     shown = [has.get(name, "") for name in ("model name", "cpu family", "model", "stepping", "cache size")]
     return f"{', '.join(filter(None, shown))}, {hashlib.sha256(' '.join(flags).encode()).hexdigest()[:8]}"
+
+
+def _linear_algebra() -> str:
+    """Return which kernels numpy and scipy multiply with: OpenBLAS chooses them by the processor, or as it is told to."""
+    found = {
+        f"{each['internal_api']} {each['version']} {each['architecture']}"
+        for each in threadpool_info()
+        if "architecture" in each
+    }
+    return ", ".join(sorted(found))
 
 
 def _git(*arguments: str) -> str:

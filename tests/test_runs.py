@@ -11,6 +11,8 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
+from labkit import headless
+
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
 pytestmark = pytest.mark.slow
 SMALL = {"num_examples": 200, "num_epochs": 1, "max_len": 5, "preset": "quick"}
@@ -159,3 +161,19 @@ def test_quick_reviews_are_good_enough_to_teach_with(quick):
     assert found["LSTM"] >= 0.83 and found["linear"] >= 0.85
     assert 0.6 <= found["RNN"] < found["LSTM"]
     assert list(found) == ["linear", "RNN", "LSTM"]
+
+
+@pytest.mark.parametrize("notebook", ["01_mnist", "02_imdb"])
+def test_quick_gives_the_bits_of_the_committed_record(quick, notebook):
+    """On another class of machine, test accuracies within headless's tolerances. `make records` renews the records.
+
+    That labkit's source was edited is no excuse: whoever changes a bit of a result says so by a new record.
+    """
+    result = quick[notebook]
+    path = Path(__file__).parent / "records" / f"{notebook}-{result['data']['source']}.json"
+    verdicts, reasons = headless.compare(json.loads(path.read_text(encoding="utf-8")), result)
+    reasons = [reason for reason in reasons if not reason.startswith("labkit_sha256")]
+    verdicts = [(field, verdict) for field, verdict in verdicts if field != "settings_sha256"]  # which has the source in it
+    assert len(verdicts) > 50
+    assert headless.agrees(verdicts, reasons), [pair for pair in verdicts if pair[1] != "same bits"]
+    print(f"{notebook}: {sum(verdict == 'same bits' for _, verdict in verdicts)} of {len(verdicts)} fields; {reasons}")
