@@ -6,6 +6,7 @@ needs to be kept, and a run that went on ends with the same bits as one that was
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import pickle
@@ -16,8 +17,6 @@ import torch
 from torch import Tensor
 
 from labkit import files
-
-KEPT = 2  # should the newest be damaged, there is the one before
 
 
 class CheckpointError(ValueError):
@@ -31,7 +30,10 @@ class Checkpoints:
         self.folder, self.name = folder, name
 
     def save(self, epoch: int, identity: dict, state: dict) -> None:
-        """Write the state after an epoch, and delete all but the last two. Raises CheckpointError if the disk is full."""
+        """Write the state after an epoch; keep that of the epoch before, should this one be damaged, and delete all others.
+
+        Raises CheckpointError if the disk is full.
+        """
         content = io.BytesIO()
         torch.save({"identity": identity, **state}, content)
         content = content.getvalue()
@@ -44,12 +46,13 @@ class Checkpoints:
                 f"{path} could not be written ({error.strerror}). Make room there and give the same command again: "
                 "it goes on from the last epoch that was saved."
             ) from error
-        for old in self._paths()[:-KEPT]:
-            old.unlink(missing_ok=True)
+        for other, old in self._paths().items():
+            if other not in (epoch - 1, epoch):
+                old.unlink(missing_ok=True)
 
     def latest(self, identity: dict) -> dict | None:
         """Return the newest state that is whole, or None. Raises CheckpointError if it is that of another training."""
-        for path in reversed(self._paths()):
+        for path in reversed(self._paths().values()):
             try:
                 content = path.read_bytes()
                 if hashlib.sha256(content[32:]).digest() != content[:32]:
@@ -63,15 +66,22 @@ class Checkpoints:
             if differ:
                 raise CheckpointError(
                     f"{path} is the checkpoint of another training: {', '.join(differ)} differ. Choose another "
-                    "run_dir, or set fresh = True to start over."
+                    "run_dir, or delete this one to start over."
                 )
             return state
         return None
 
-    def _paths(self) -> list[Path]:
-        """Return the files, oldest first."""
+    def _paths(self) -> dict[int, Path]:
+        """Return the files by their epochs, oldest first."""
         found = {path: re.fullmatch(re.escape(self.name) + r"\.epoch-(\d+)\.pt", path.name) for path in self.folder.iterdir()}
-        return sorted((path for path, match in found.items() if match), key=lambda path: int(found[path][1]))
+        return dict(sorted((int(match[1]), path) for path, match in found.items() if match))
+
+
+def delete(folder: Path) -> None:
+    """Delete all checkpoints of a finished run; a kill, or a folder that is only lent, may have left some there."""
+    with contextlib.suppress(OSError):
+        for path in folder.glob("*.epoch-*.pt"):
+            path.unlink(missing_ok=True)
 
 
 def weights_sha256(weights: dict[str, Tensor]) -> str:

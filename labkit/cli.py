@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import signal
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
@@ -90,15 +93,13 @@ def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...])
 
     Given again after it was stopped or killed, the same command goes on from the last epoch.
     """
-    from labkit import headless
+    with _stopped("the same command goes on from the last epoch that was finished"):
+        from labkit import headless
 
-    try:
-        code, where = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
-    except headless.Stopped as stopped:
-        click.echo("stopped; the same command goes on from the last epoch that was finished", err=True)
-        sys.exit(stopped.code)
-    except OSError as error:
-        sys.exit(f"The notebook could not be written: {error}. Make room or choose another OUTPUT, and give the command again.")
+        try:
+            code, where = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
+        except OSError as error:
+            sys.exit(f"The notebook could not be written: {error}. Make room or choose another OUTPUT, and try again.")
     click.echo(f"executed notebook: {where.resolve()}" if not code else f"failed; the error stands in {where.resolve()}")
     sys.exit(code)
 
@@ -108,19 +109,15 @@ def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...])
 @click.option("--notebook", type=click.Path(exists=True, path_type=Path), help="Default: the checkout's.")
 def rerun(folder: Path, notebook: Path | None) -> None:
     """Repeat the run in RUN_DIR and say, field by field, what agrees bit for bit, what nearly, and what does not."""
-    import json
-
-    from labkit import headless
-
     if not (folder / "result.json").exists():
         sys.exit(f"{folder}: no finished run here (no result.json)")
-    name = json.loads((folder / "result.json").read_text(encoding="utf-8"))["notebook"]
-    try:
-        verdicts, reasons = headless.rerun(folder, notebook or sources.ROOT / "notebooks" / f"{name}.ipynb")
-    except headless.Stopped as stopped:
-        sys.exit(stopped.code)
-    except RuntimeError as error:
-        sys.exit(str(error))
+    with _stopped("nothing was compared"):
+        from labkit import headless
+
+        try:
+            verdicts, reasons = headless.rerun(folder, notebook)
+        except RuntimeError as error:
+            sys.exit(str(error))
     for field, verdict in verdicts:
         if verdict != "same bits" or field.endswith("sha256"):
             click.echo(f"{verdict:12} {field}")
@@ -129,6 +126,21 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     for reason in reasons if same < len(verdicts) else ():
         click.echo(f"was different beforehand: {reason}")
     sys.exit(not headless.agrees(verdicts, reasons))
+
+
+@contextlib.contextmanager
+def _stopped(what_now: str) -> Iterator[None]:
+    """End with a clear last line, and 130 or 143, when Ctrl-C or SIGTERM comes, from the first import on."""
+
+    def hear(number: int, _: object) -> None:
+        raise KeyboardInterrupt(number)
+
+    signal.signal(signal.SIGTERM, hear)
+    try:
+        yield
+    except KeyboardInterrupt as stopped:
+        click.echo(f"stopped; {what_now}", err=True)
+        sys.exit(128 + (stopped.args or (signal.SIGINT,))[0])
 
 
 def _run_folder(path: Path) -> Path:

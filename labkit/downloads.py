@@ -8,7 +8,7 @@ import shutil
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -27,9 +27,9 @@ def get(notebook: str) -> list[Path]:
 
     Raises DataError, leaving nothing behind, if they cannot be fetched or are not what they should be.
     """
-    if sources.is_there(notebook):
-        return list(sources.official_files(notebook).values())
     folder = next(iter(sources.official_files(notebook).values())).parent
+    if sources.is_there(notebook) and not list(folder.glob(".partial-*")):
+        return list(sources.official_files(notebook).values())
     lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -37,6 +37,8 @@ def get(notebook: str) -> list[Path]:
     except Timeout:
         raise DataError(f"Another process has been downloading into {folder} for half an hour: see what it does.") from None
     except OSError as error:
+        if sources.is_there(notebook):  # a room's folder, in which a killed process has left something
+            return list(sources.official_files(notebook).values())
         raise DataError(f"{folder} cannot be written to ({error.strerror}). Set LABKIT_DATA to a folder that can.") from error
     try:
         for left in folder.glob(".partial-*"):  # by a process that was killed: a living one would have the lock
@@ -93,10 +95,18 @@ def _fetch_mnist(partial: Path) -> list[Path]:
 
 def _download(url: str, path: Path) -> None:
     """Fetch one file. Raises OSError if the host does not answer well, or leads away from TLS."""
-    with urllib.request.urlopen(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
-        if not _protected(answer.geturl()):
-            raise OSError(f"led on to {answer.geturl()}, without TLS")
+    opener = urllib.request.build_opener(_StayProtected)
+    with opener.open(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
         shutil.copyfileobj(answer, file)
+
+
+class _StayProtected(urllib.request.HTTPRedirectHandler):
+    """Follows a host that leads on to another address, unless it is one without TLS, which is not even asked."""
+
+    def redirect_request(self, request, answer, code, message, headers, url):
+        if not _protected(url):
+            raise OSError(f"led on to {url}, without TLS")
+        return super().redirect_request(request, answer, code, message, headers, url)
 
 
 def _protected(url: str) -> bool:
@@ -106,7 +116,8 @@ def _protected(url: str) -> bool:
 
 def _fetch_imdb(partial: Path) -> list[Path]:
     """Download the reviews through `datasets` at a pinned revision, and write them as plain parquet files."""
-    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", str(TIMEOUT))  # read when `datasets` is imported
+    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", str(TIMEOUT))  # both are read when `datasets` is imported
+    os.environ.setdefault("HF_HUB_CACHE", str(partial / "hub"))  # else what it fetches stays in the user's home
     from datasets import load_dataset
 
     paths = []
@@ -118,6 +129,13 @@ def _fetch_imdb(partial: Path) -> list[Path]:
     return paths
 
 
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an error and what it was raised from or on top of: `datasets` wraps a full disk in errors of its own."""
+    while error:
+        yield error
+        error = error.__cause__ or error.__context__
+
+
 def _retry(fetch: Callable[[], list[Path]], what: str) -> list[Path]:
     """Call `fetch` up to TRIES times, a little later each time; a DataError is final."""
     for attempt in range(1, TRIES + 1):
@@ -126,8 +144,9 @@ def _retry(fetch: Callable[[], list[Path]], what: str) -> list[Path]:
         except DataError:
             raise
         except Exception as error:  # whatever datasets, the hub or the network raise
-            if getattr(error, "errno", None) in NO_ROOM:
-                raise DataError(f"There is no room for {what} in {sources.data_root()} ({error.strerror}).") from error
+            for cause in _causes(error):
+                if getattr(cause, "errno", None) in NO_ROOM:
+                    raise DataError(f"There is no room for {what} in {sources.data_root()} ({cause.strerror}).") from error
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"
             print(f"Download of {what}, try {attempt} of {TRIES}: {reason}")
         if attempt < TRIES:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import re
 import socket
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 from filelock import FileLock, Timeout
 
 WAIT = 30.0  # seconds for which a second process waits: a kernel whose papermill was killed lives on for some
@@ -20,13 +22,37 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
 
     Raises OSError, of a full disk for example, with nothing left behind and the old file as it was.
     """
-    partial = path.with_name(f".{os.getpid()}-{path.name}")
+    partial = partial_of(path)
     try:
         write(partial)
         put_in_place(partial, path)
     finally:
         partial.unlink(missing_ok=True)
     return path
+
+
+def partial_of(path: Path) -> Path:
+    """Return where this process may write what `path` is to become."""
+    return path.with_name(f".labkit-{socket.gethostname()}-{os.getpid()}-{path.name}")
+
+
+def sweep(folder: Path) -> None:
+    """Delete what processes of this machine that were killed left half written."""
+    ours = re.compile(rf"\.labkit-{re.escape(socket.gethostname())}-(\d+)-")
+    for left in folder.glob(".labkit-*"):
+        number = ours.match(left.name)
+        if number and not psutil.pid_exists(int(number[1])):
+            left.unlink(missing_ok=True)
+
+
+def read_json(path: Path, damaged_is_absent: bool = False) -> dict | None:
+    """Return what a file holds, None if it is not there. Raises ValueError, naming it, if it is damaged."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+    except ValueError:
+        if damaged_is_absent:
+            return None
+        raise ValueError(f"{path} is damaged. Choose another run_dir, or set fresh = True to run it anew.") from None
 
 
 def put_in_place(partial: Path, path: Path) -> None:
@@ -53,9 +79,9 @@ def claim(folder: Path) -> None:
     A process works on one run at a time: it lets go of the one before, which a notebook has left unfinished by going on
     to other parameters. Raises ValueError, naming the owner, if another process still has `folder` after WAIT seconds.
     """
-    if folder in _held:
+    if folder in _held and _read_owner(folder) == _held[folder][1]:
         return
-    for other in list(_held):
+    for other in list(_held):  # the same folder too, if somebody deleted it under us
         let_go(other)
     lock = FileLock(folder / ".lock")
     try:
@@ -68,8 +94,7 @@ def claim(folder: Path) -> None:
             raise ValueError(
                 f"{folder} is in use by {_owner(folder)}: end that process or its kernel, or choose another run_dir."
             ) from None
-    for partial in folder.glob(".[0-9]*-*"):
-        partial.unlink(missing_ok=True)
+    sweep(folder)
     me = {"process": os.getpid(), "host": socket.gethostname(), "since": f"{datetime.datetime.now():%Y-%m-%d %H:%M:%S.%f}"}
     (folder / ".owner").write_text(json.dumps(me), encoding="utf-8")
     _held[folder] = lock, me

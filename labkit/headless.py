@@ -10,7 +10,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -28,28 +27,21 @@ TOLERANCE, RNN_TOLERANCE = 0.02, 0.05
 SAME_MACHINE = ("python", "platform", "device_name", "capability", "cpu", "blas", "tf32", "versions", "labkit_sha256")
 
 
-class Stopped(Exception):
-    """The run was ended by a signal: `code` is what the command exits with, 128 + the signal's number."""
-
-    def __init__(self, number: int):
-        super().__init__(number)
-        self.code = 128 + number
-
-
 def run(notebook: Path, output: Path | None, options: list[str], threads: int | None = None) -> tuple[int, Path]:
     """Execute a notebook with papermill; return the exit code and where the executed notebook lies: the old or the new one.
 
     papermill writes over its output in place, so it writes into a file of its own, and that is put in place when it has ended.
     output: None puts it into the run's own folder. options: papermill's own. threads: of the CPU; None leaves them as they
-    are. Raises Stopped if a signal ended the run; a kernel whose papermill is killed ends by itself after some seconds.
+    are. Raises KeyboardInterrupt with the number of the signal that ended the run; a kernel whose papermill is killed ends
+    by itself after some seconds.
     """
     from papermill.cli import papermill
     from papermill.exceptions import PapermillExecutionError
 
     folder = output.parent if output else sources.runs_root()
     folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / f".{socket.gethostname()}-{os.getpid()}-{(output or notebook).name}"
-    _sweep(folder)
+    partial = files.partial_of(folder / f"running-{(output or notebook).name}")
+    files.sweep(folder)
     if threads:
         os.environ["OMP_NUM_THREADS"] = str(threads)
     code = 0
@@ -68,7 +60,7 @@ def run(notebook: Path, output: Path | None, options: list[str], threads: int | 
         finally:
             where = _put_in_place(partial, output or folder / notebook.name, to_run=not output)
     if stopped and code:
-        raise Stopped(stopped[0])
+        raise KeyboardInterrupt(stopped[0])
     return code, where
 
 
@@ -101,14 +93,6 @@ def _stopped_by_signals() -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def _sweep(folder: Path) -> None:
-    """Delete what processes of this machine that were killed left behind."""
-    for left in folder.glob(f".{socket.gethostname()}-*-*.ipynb"):
-        number = re.match(rf"\.{re.escape(socket.gethostname())}-(\d+)-", left.name)
-        if number and not psutil.pid_exists(int(number[1])):
-            left.unlink(missing_ok=True)
-
-
 def _put_in_place(partial: Path, output: Path, to_run: bool) -> Path:
     """Put what papermill wrote in place, unless it is torn, and return where: with `to_run`, the run's own folder."""
     try:
@@ -132,9 +116,10 @@ def run_folder(notebook: Path) -> Path | None:
     return Path(found[1]) if found else None
 
 
-def rerun(folder: Path, notebook: Path) -> tuple[list[tuple[str, str]], list[str]]:
-    """Repeat the finished run in `folder` and compare the two: what `compare` returns."""
+def rerun(folder: Path, notebook: Path | None = None) -> tuple[list[tuple[str, str]], list[str]]:
+    """Repeat the finished run in `folder`, with the checkout's notebook if no other is given; return what `compare` does."""
     old = json.loads((folder / "result.json").read_text(encoding="utf-8"))
+    notebook = notebook or sources.ROOT / "notebooks" / f"{old['notebook']}.ipynb"
     known = settings.PARAMETERS[old["notebook"]]
     parameters = {name: value for name, value in old["parameters"].items() if name in known}
     with tempfile.TemporaryDirectory() as beside:

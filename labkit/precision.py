@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+import json
 import os
+import socket
 import sys
 import time
+from pathlib import Path
 
 import torch
+
+from labkit import files
 
 # A gradient that vanishes over hundreds of words falls below 1e-38, where numbers lose their leading 1 and a processor takes
 # up to a hundred times as long for each: an LSTM of 256 units, read at the last word, then trains ten times slower. Such
@@ -36,6 +42,33 @@ def autocast(device: torch.device, precision: str) -> torch.autocast:
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
 
+def choose(memory: Path) -> str:
+    """Return `bf16` where that pays, else `fp32`: what this machine was found to be faster with the first time.
+
+    memory: a file that keeps the choice, by machine and PyTorch. A timing near the threshold could go either way, and the
+    same command would then be another run.
+    """
+    if not _has_bf16():
+        return "fp32"
+    machine = f"{socket.gethostname()}, torch {torch.__version__}"
+    try:
+        chosen = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):  # not there yet, or damaged
+        chosen = {}
+    if machine not in chosen:
+        chosen[machine] = "bf16" if bf16_pays() else "fp32"
+        with contextlib.suppress(OSError):  # a folder that is only lent
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            files.write_whole(memory, lambda partial: partial.write_text(json.dumps(chosen), encoding="utf-8"))
+    return chosen[machine]
+
+
+def _has_bf16() -> bool:
+    """Tell whether the processor has instructions for bf16."""
+    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
+    return any(probe() for probe in probes if probe)
+
+
 @functools.cache
 def bf16_pays() -> bool:
     """Tell whether this processor multiplies faster in bf16, and this PyTorch trains an LSTM in it.
@@ -44,8 +77,7 @@ def bf16_pays() -> bool:
     product is timed both ways, in turn and the best of five; bf16 must need less than two thirds of the time. What was
     chosen is a part of a run's settings. And some versions of PyTorch refuse to train an LSTM in bf16: only a try can tell.
     """
-    probes = (getattr(torch.cpu, name, None) for name in ("_is_avx512_bf16_supported", "_is_amx_tile_supported"))
-    if not any(probe() for probe in probes if probe):
+    if not _has_bf16():
         return False
     rounds = [(_seconds_of_product(torch.bfloat16), _seconds_of_product(torch.float32)) for _ in range(6)]
     bf16, fp32 = map(min, zip(*rounds[1:], strict=True))  # the first round warms up

@@ -33,8 +33,11 @@ class Progress:
         self.bar = tqdm(total=self.total, desc=self.name, unit="step", mininterval=0.5, leave=False, disable=not watched())
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, raised: type | None, *_: object) -> None:
         self.bar.close()
+        if raised is KeyboardInterrupt:
+            again = "The same run, given again, goes on from its last finished epoch."
+            print(f"{self.name}: stopped after {self.steps:,} of {self.total:,} steps. {again}")
 
     def step(self, loss: object, accuracy: object, batch: int) -> None:
         """Count one step; `loss` and `accuracy` are sums so far, turned into numbers only when they are drawn."""

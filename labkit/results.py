@@ -16,7 +16,7 @@ import matplotlib.figure
 import torch
 from torch import Tensor, nn
 
-from labkit import files, machine, sources
+from labkit import checkpoints, files, machine, sources
 from labkit.checkpoints import Checkpoints, weights_sha256
 from labkit.training import Run
 
@@ -90,8 +90,7 @@ class RunFolder:
             text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
             self.save_text(text, "result.json")
             self.finished = result
-            for checkpoint in self.path.glob("*.epoch-*.pt"):
-                checkpoint.unlink()
+            checkpoints.delete(self.path)
             files.let_go(self.path)
 
     def checkpoints(self, name: str) -> Checkpoints:
@@ -143,11 +142,16 @@ def open_run(lab: SimpleNamespace, data) -> RunFolder:
 
 
 def _begin(path: Path, lab: SimpleNamespace, determines: dict, digest: str) -> dict | None:
-    """Return the finished result in a folder, or None once the folder says in run.json which run begins there."""
-    finished, there = (_json(path / name) for name in ("result.json", "run.json"))
-    if lab.fresh and (there or finished or determines)["notebook"] == lab.notebook:
+    """Return the finished result in a folder, or None once the folder says in run.json which run begins there.
+
+    `fresh` repeats what is finished; a run that it has begun goes on, should it be stopped, when it is given again.
+    """
+    finished, there = (files.read_json(path / name, damaged_is_absent=lab.fresh) for name in ("result.json", "run.json"))
+    begun = there == determines and not (path / "result.json").exists()
+    if lab.fresh and not begun and (there or finished or determines)["notebook"] == lab.notebook:
         models = [f"{model}.pt" for model in finished["models"]] if finished else []
-        for pattern in ("result.json", "run.json", "report.txt", "*.epoch-*.pt", *models, *FIGURES):  # only what labkit wrote
+        # only what labkit wrote; run.json last, so that a kill in between never leaves checkpoints of a run without a name
+        for pattern in ("result.json", "report.txt", "*.epoch-*.pt", *models, *FIGURES, "run.json"):
             for file in path.glob(pattern):
                 file.unlink()
         finished, there = None, None
@@ -161,11 +165,9 @@ def _begin(path: Path, lab: SimpleNamespace, determines: dict, digest: str) -> d
     if not there and not finished:
         text = json.dumps(determines, indent=1, ensure_ascii=False)
         files.write_whole(path / "run.json", lambda partial: partial.write_text(text, encoding="utf-8"))
+    if finished:
+        checkpoints.delete(path)
     return finished
-
-
-def _json(path: Path) -> dict | None:
-    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
 
 
 def model_record(run: Run, test: dict) -> dict:

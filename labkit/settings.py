@@ -131,7 +131,7 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
     lab = asked | {name: asked.get(name) or value for name, value in PRESETS[notebook][preset].items()}
     lab |= {"preset": preset, "device": device, "data_source": source, "notebook": notebook}
     if asked["precision"] == "auto":
-        lab["precision"] = "bf16" if device == "cpu" and precision.bf16_pays() else "fp32"
+        lab["precision"] = precision.choose(sources.runs_root() / ".precision.json") if device == "cpu" else "fp32"
     lab["threads"] = torch.get_num_threads()
     if lab.get("vectors") == "random":  # they have everything to learn
         lab["embedding_rate"] = 1.0

@@ -162,7 +162,7 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
     except UnicodeDecodeError:
         raise DataError(f"{path} has a text that is not UTF-8 in row {_row_that_is_not_text(table)}. {again}") from None
     for row, label in enumerate(labels):
-        if label not in (0, 1):
+        if type(label) is not int or label not in (0, 1):
             raise DataError(f"{path} has the label {label!r} in row {row}; expected 0 or 1. {again}")
     counts = [labels.count(0), labels.count(1)]
     if counts != [12_500, 12_500] or len(labels) != 25_000:

@@ -106,10 +106,6 @@ def fit(
                 break
             except torch.OutOfMemoryError as error:
                 raise MemoryError(f"{name}: batches of {batch_size} do not fit on {device}: lower batch_size.") from error
-            except KeyboardInterrupt:
-                again = " The same run, given again, begins with this epoch." if checkpoints else ""
-                print(f"{name}: stopped in epoch {epoch} of {num_epochs}.{again}")
-                raise
 
             scores = {f"val_{measure}": value for measure, value in metrics.scores(logits, validation.y).items()}
             if scores["val_accuracy"] > max((record["val_accuracy"] for record in history), default=-1.0):

@@ -18,7 +18,7 @@ ALLOWED = {
     "metrics": set(),
     "progress": set(),
     "labels": set(),
-    "precision": set(),
+    "precision": {"files"},
     "settings": {"precision", "sources"},
     "downloads": {"files", "sources"},
     "mnist": {"sources", "downloads"},

@@ -70,6 +70,37 @@ def test_fresh_and_other_settings_train_again(lab, tiny_digits, tmp_path):
     assert results.open_run(lab, tiny_digits).path == folder.path, "the language of the labels makes no other run"
 
 
+def test_fresh_goes_on_with_what_it_has_begun_and_leaves_no_checkpoint_without_a_name(lab, tiny_digits, monkeypatch):
+    folder, _, _ = run_it(lab, tiny_digits)
+    lab.fresh = True
+    results.open_run(lab, tiny_digits)
+    (folder.path / "LeNet.epoch-1.pt").touch()
+    assert results.open_run(lab, tiny_digits).finished is None
+    assert (folder.path / "LeNet.epoch-1.pt").exists(), "stopped and given again, a fresh run goes on"
+    lab.hidden_size, lab.run_dir = 9, str(folder.path)
+    gone = []
+    unlink = results.Path.unlink
+    monkeypatch.setattr(results.Path, "unlink", lambda self, **how: (gone.append(self.name), unlink(self, **how)))
+    results.open_run(lab, tiny_digits)
+    assert gone.index("LeNet.epoch-1.pt") < gone.index("run.json"), "a kill in between must not leave it without a name"
+
+
+@pytest.mark.parametrize("name", ["run.json", "result.json"])
+def test_a_damaged_file_of_a_run_is_named_and_fresh_writes_over_it(lab, tiny_digits, name):
+    folder, _, _ = run_it(lab, tiny_digits)
+    (folder.path / name).write_text("{")
+    with pytest.raises(ValueError, match=f"{name} is damaged. Choose another run_dir, or set fresh = True"):
+        results.open_run(lab, tiny_digits)
+    lab.fresh = True
+    assert results.open_run(lab, tiny_digits).finished is None
+
+
+def test_checkpoints_that_a_kill_left_in_a_finished_run_are_swept(lab, tiny_digits):
+    folder, _, _ = run_it(lab, tiny_digits)
+    (folder.path / "LeNet.epoch-1.pt").touch()
+    assert results.open_run(lab, tiny_digits).finished and not (folder.path / "LeNet.epoch-1.pt").exists()
+
+
 def test_the_figures_of_a_finished_run_are_drawn_again_and_nobody_has_it_afterwards(lab, tiny_digits):
     run_it(lab, tiny_digits)
     shown = results.open_run(lab, tiny_digits)

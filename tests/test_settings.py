@@ -11,8 +11,9 @@ from labkit.settings import PARAMETERS, PRESETS, SettingsError, resolve
 
 
 @pytest.fixture(autouse=True)
-def plain_machine(monkeypatch):
+def plain_machine(monkeypatch, tmp_path):
     """A CPU with the official data, whatever machine runs the tests."""
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("LABKIT_PRESET", raising=False)
     monkeypatch.setattr(sources, "is_there", lambda notebook: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
@@ -168,6 +169,19 @@ def test_bf16_only_where_it_is_faster_and_pytorch_takes_it(monkeypatch, has, sec
         monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
     assert settings.resolve("01_mnist", device="cpu").precision == expected
     precision.bf16_pays.cache_clear()
+
+
+def test_a_machine_near_the_threshold_stays_with_its_first_choice(monkeypatch, tmp_path):
+    """Else the same command would sometimes be another run; a file of choices that is damaged is made anew."""
+    memory = tmp_path / "runs" / ".precision.json"
+    monkeypatch.setattr(precision, "_has_bf16", lambda: True)
+    for pays, expected in ((True, "bf16"), (False, "bf16")):
+        monkeypatch.setattr(precision, "bf16_pays", lambda pays=pays: pays)
+        assert settings.resolve("01_mnist", device="cpu").precision == expected
+    memory.write_text("{")
+    assert precision.choose(memory) == "fp32" == precision.choose(memory)
+    memory.write_text('{"another machine": "bf16"}')
+    assert precision.choose(memory) == "fp32" and "another machine" in memory.read_text()
 
 
 def refuse(*_):

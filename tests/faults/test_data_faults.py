@@ -5,13 +5,13 @@ message says what to do.
 from __future__ import annotations
 
 import contextlib
+import errno
 import gzip
 import hashlib
 import http.server
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from labkit import sources
+from labkit import downloads, sources
 from labkit.sources import DataError
 
 KILLS = int(os.environ.get("LABKIT_KILLS", "20"))  # make soak sets 200
@@ -194,6 +194,34 @@ def test_eight_processes_on_an_empty_folder_download_once(server, tmp_path):
         process.communicate()
 
 
+def test_a_full_disk_that_another_error_wraps_is_named_at_once(tmp_path, monkeypatch):
+    def fetch():
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        except OSError as error:
+            raise RuntimeError("An error occurred while generating the dataset") from error
+
+    with pytest.raises(DataError, match="There is no room for the reviews in .* \\(No space left on device\\)"):
+        downloads._retry(fetch, "the reviews")
+
+
+def test_what_the_hub_fetches_stays_out_of_the_users_home(tmp_path):
+    """A stand-in for `datasets` tells which folder the hub was given when it was loaded."""
+    code = """
+import os, pathlib, sys, types
+fake = types.ModuleType("datasets")
+def load_dataset(*_, cache_dir, **__):
+    sys.exit(str(os.environ["HF_HUB_CACHE"].startswith(cache_dir.removesuffix("cache"))))
+fake.load_dataset = load_dataset
+sys.modules["datasets"] = fake
+from labkit import downloads
+downloads.get("02_imdb")
+"""
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_CACHE"} | {"LABKIT_DATA": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stderr == "True\n" and left_in(tmp_path) == []
+
+
 @pytest.mark.slow
 def test_killed_at_random_moments_the_next_start_is_right(server, tmp_path):
     server.fault = "slow"
@@ -272,7 +300,7 @@ def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
         while killed < KILLS:
             folder = f"{killed % 4}"  # what earlier kills left is there too
             if in_place(folder) == whole:
-                shutil.rmtree(tmp_path / folder)
+                [(tmp_path / folder / "imdb" / name).unlink() for name in whole]
             killed += fetch(folder, moments.uniform(0, seconds)) == -signal.SIGKILL
             assert in_place(folder).items() <= whole.items(), "half a file in its place"
         for folder in range(4):
@@ -293,6 +321,13 @@ def reviews(path, texts, labels):
 def test_a_label_outside_names_file_and_row(tmp_path):
     path = reviews(tmp_path / "a.parquet", ["good"] * 25_000, [0, 1] * 12_499 + [0, 2])
     with pytest.raises(DataError, match=r"a.parquet has the label 2 in row 24999; expected 0 or 1"):
+        sources.check_imdb(path)
+
+
+@pytest.mark.parametrize("label", [0.0, False, None])
+def test_a_label_of_another_kind_names_file_and_row(tmp_path, label):
+    path = reviews(tmp_path / "a.parquet", ["good"] * 25_000, [type(label or 0.0)(1)] * 24_999 + [label])
+    with pytest.raises(DataError, match=r"a.parquet has the label .* in row \d+; expected 0 or 1"):
         sources.check_imdb(path)
 
 
@@ -317,5 +352,6 @@ def test_an_idx_file_that_lies_is_refused_without_unpacking_it_all(tmp_path, lie
     content = b"".join(number.to_bytes(4, "big") for number in numbers) + bytes(200_000_000 if lie == "bomb" else 10_000)
     path = tmp_path / f"{name}.gz"
     path.write_bytes(gzip.compress(content, 1))
-    with pytest.raises(DataError, match=f"{name}.gz is not the official file.*expected 10,008"):
+    read = 10_009 if lie == "bomb" else 10_008  # of 200 million bytes one more than there should be
+    with pytest.raises(DataError, match=f"{name}.gz is not the official file.*has {read:,} bytes.*expected 10,008"):
         sources.check_mnist(path, name)

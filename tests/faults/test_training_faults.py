@@ -5,12 +5,14 @@ Reference throughout: the digest of the weights of the same training that nothin
 
 from __future__ import annotations
 
+import contextlib
 import io
 import os
 import pickle
 import random
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -57,17 +59,9 @@ def in_a_process(work) -> int:
         os._exit(1)
 
 
-def finished(child, within=None) -> int | None:
-    """Return the exit status of a process, or None if it is not over `within` so many seconds (None: wait for it)."""
-    if within is None:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    until = time.monotonic() + within
-    while time.monotonic() < until:
-        over, status = os.waitpid(child, os.WNOHANG)
-        if over:
-            return os.waitstatus_to_exitcode(status)
-        time.sleep(0.002)
-    return None
+def finished(child) -> int:
+    """Wait for a process and return its exit status."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.fixture(scope="module")
@@ -84,29 +78,49 @@ def undisturbed(data, tmp_path_factory):
     return digest(run), [record | {"seconds": 0} for record in run.history], time.monotonic() - started
 
 
+# a process that has never trained, so that its children may: PyTorch's threads for a GPU do not survive a fork
+FORKS = """
+import os, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+import test_training_faults as faults
+data = faults.digits()
+for line in sys.stdin:
+    child = faults.in_a_process(lambda: faults.train(Path(line.strip()), data))
+    print(child, flush=True)
+    print(faults.finished(child), flush=True)
+"""
+
+
 @pytest.mark.parametrize("seed", [os.environ.get("LABKIT_SEED", "0")])
 def test_killed_at_random_moments_it_ends_with_the_same_weights(data, undisturbed, tmp_path, seed):
     expected, history, seconds = undisturbed
     moments, kills, tries = random.Random(seed), 0, 0
-    while kills < KILLS:
-        folder = tmp_path / f"{tries}"
-        folder.mkdir()
-        tries += 1
-        for _ in range(3):  # the same command, given again and again
-            child = in_a_process(lambda folder=folder: train(folder, data))
-            status = finished(child, moments.uniform(0, 1.2 * seconds))
-            if status is not None:
-                assert status == 0
-                break
-            os.kill(child, signal.SIGKILL)
-            finished(child)
-            kills += 1
-        run = train(folder, data)
-        files.let_go(folder)
-        assert digest(run) == expected
-        assert [record | {"seconds": 0} for record in run.history] == history
-        assert not list(folder.glob(".[0-9]*-*")), "what a kill left half written was not swept"
-        assert len(list(folder.glob("*.pt"))) == 2
+    command = [sys.executable, "-c", FORKS, os.path.dirname(__file__)]
+    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+        while kills < KILLS:
+            folder = tmp_path / f"{tries}"
+            folder.mkdir()
+            tries += 1
+            for _ in range(3):  # the same command, given again and again
+                print(folder, file=parent.stdin, flush=True)
+                child = int(parent.stdout.readline())
+                time.sleep(moments.uniform(0, 1.2 * seconds))
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(child, signal.SIGKILL)
+                lines = iter(parent.stdout.readline, "")
+                status = int(next(line for line in lines if line.strip().lstrip("-").isdigit()))  # the rest is the training's
+                assert status in (0, -signal.SIGKILL)
+                kills += status != 0
+                if status == 0:
+                    break
+            run = train(folder, data)
+            files.let_go(folder)
+            assert digest(run) == expected
+            assert [record | {"seconds": 0} for record in run.history] == history
+            assert not list(folder.glob(".labkit-*")), "what a kill left half written was not swept"
+            assert len(list(folder.glob("*.pt"))) == 2
+        parent.stdin.close()
     print(f"{kills} kills in {tries} trainings, seed {seed}")
 
 
@@ -121,13 +135,34 @@ DAMAGES = {
 @pytest.mark.parametrize("how_many", [1, 2])
 def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(data, undisturbed, tmp_path, capsys, damage, how_many):
     train(tmp_path, data)
-    newest = Checkpoints(tmp_path, "LSTM")._paths()[-how_many:]
+    newest = list(Checkpoints(tmp_path, "LSTM")._paths().values())[-how_many:]
     for path in newest:
         path.write_bytes(DAMAGES[damage](path.read_bytes()))
     assert digest(train(tmp_path, data)) == undisturbed[0]
     said = capsys.readouterr().out
     assert all(f"{path} is damaged" in said for path in newest)
     assert ("going on after epoch 5" in said) == (how_many == 1)  # both damaged: from the beginning
+    files.let_go(tmp_path)
+
+
+def test_when_all_checkpoints_are_damaged_the_new_ones_count(data, undisturbed, tmp_path, capsys, monkeypatch):
+    """Damaged ones of later epochs stay in nobody's way: stopped after its new first epoch, the training goes on from there."""
+    train(tmp_path, data)
+    for path in Checkpoints(tmp_path, "LSTM")._paths().values():
+        path.write_bytes(b"damaged")
+    whole, calls = training.train_epoch, []
+
+    def stopped(*given):
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return whole(*given)
+
+    monkeypatch.setattr(training, "train_epoch", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path, data)
+    assert digest(train(tmp_path, data)) == undisturbed[0]
+    assert "going on after epoch 1 of 6" in capsys.readouterr().out
     files.let_go(tmp_path)
 
 
@@ -141,7 +176,7 @@ def test_a_finished_training_is_not_repeated(data, undisturbed, tmp_path, monkey
 @pytest.mark.parametrize(("name", "value"), [("learning_rate", 2e-3), ("seed", 7), ("num_epochs", 8), ("peak", 0.0)])
 def test_a_checkpoint_of_another_training_is_refused_and_says_in_what(data, tmp_path, name, value):
     train(tmp_path, data, num_epochs=1)
-    with pytest.raises(CheckpointError, match=f"another training: .*{name}.* differ.*fresh = True"):
+    with pytest.raises(CheckpointError, match=f"another training: .*{name}.* differ.*delete this one"):
         train(tmp_path, data, **{"num_epochs": 1, name: value})
     files.let_go(tmp_path)
 
@@ -188,7 +223,7 @@ def test_a_full_disk_leaves_the_checkpoint_before(data, undisturbed, tmp_path, c
     assert finished(in_a_process(short_of_room)) == 1
     assert "could not be written (File too large). Make room there" in capfd.readouterr().out
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")} == before
-    assert not list(tmp_path.glob(".[0-9]*-*"))
+    assert not list(tmp_path.glob(".labkit-*"))
 
 
 def test_a_loss_that_is_no_number_stops_with_epoch_step_seed_and_rate(data, tmp_path, capsys):
@@ -235,7 +270,7 @@ def test_an_interrupt_says_where_and_the_same_call_goes_on(data, undisturbed, tm
     monkeypatch.setattr(training, "train_epoch", interrupted)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, data)
-    assert "LSTM: stopped in epoch 3 of 6. The same run, given again, begins with this epoch." in capsys.readouterr().out
+    assert "LSTM: stopped after 32 of 96 steps. The same run, given again, goes on from its last" in capsys.readouterr().out
     monkeypatch.setattr(training, "train_epoch", whole)
     assert digest(train(tmp_path, data)) == undisturbed[0]
     files.let_go(tmp_path)
@@ -308,6 +343,30 @@ def test_a_process_that_goes_on_to_another_run_lets_go_of_the_one_before(tmp_pat
     assert another_process(tmp_path / "first", wait=0.1).wait() == 0
     assert another_process(tmp_path / "second", wait=0.1).wait() == 1
     files.let_go(tmp_path / "second")
+
+
+def test_a_folder_that_was_deleted_under_its_owner_can_be_used_again(data, undisturbed, tmp_path):
+    """Kernel → Interrupt, the folder deleted by hand, Run All."""
+    import shutil
+
+    (tmp_path / "run").mkdir()
+    train(tmp_path / "run", data, num_epochs=1)
+    shutil.rmtree(tmp_path / "run")
+    (tmp_path / "run").mkdir()
+    assert digest(train(tmp_path / "run", data)) == undisturbed[0]
+    files.let_go(tmp_path / "run")
+
+
+def test_only_what_dead_processes_left_half_written_is_swept(tmp_path):
+    gone = another_process(tmp_path)
+    gone.wait()
+    host, mine = socket.gethostname(), files.partial_of(tmp_path / "x.json")
+    others = [tmp_path / name for name in (".2024-notes.txt", f".labkit-elsewhere-{gone.pid}-x.json")]
+    for path in (*others, mine, tmp_path / f".labkit-{host}-{gone.pid}-x.json"):
+        path.touch()
+    files.claim(tmp_path)
+    files.let_go(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {".lock", mine.name, *(path.name for path in others)}
 
 
 def test_a_process_that_lost_its_folder_writes_no_more(tmp_path):
