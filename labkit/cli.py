@@ -1,4 +1,4 @@
-"""The command line: `labkit data where|get|check` for the data, `labkit run|show|rerun` for runs and their results."""
+"""The command line: `labkit data` for the data, `labkit run|show|rerun` for runs and their results, `labkit claims`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import click
 
 from labkit import __version__, downloads, sources
+from labkit.cli_claims import claims
 
 NOTEBOOKS = {"mnist": "01_mnist", "imdb": "02_imdb"}
 
@@ -19,6 +20,9 @@ NOTEBOOKS = {"mnist": "01_mnist", "imdb": "02_imdb"}
 @click.version_option(__version__)
 def main() -> None:
     """Data and results of the two lab notebooks."""
+
+
+main.add_command(claims)
 
 
 @main.group()
@@ -153,3 +157,7 @@ def _run_folder(path: Path) -> Path:
     if not found:
         sys.exit(f"{path}: not executed yet, so it has no run folder. `papermill {path} out.ipynb` executes it.")
     return found
+
+
+if __name__ == "__main__":
+    main()

@@ -73,11 +73,15 @@ def _to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def claim(folder: Path) -> None:
+class InUseError(ValueError):
+    """A folder that another process has."""
+
+
+def claim(folder: Path, wait: float = WAIT) -> None:
     """Make `folder` this process's until it ends or lets go; sweep what a killed owner left half written.
 
     A process works on one run at a time: it lets go of the one before, which a notebook has left unfinished by going on
-    to other parameters. Raises ValueError, naming the owner, if another process still has `folder` after WAIT seconds.
+    to other parameters. Raises InUseError, naming the owner, if another process still has `folder` after `wait` seconds.
     """
     if folder in _held and _read_owner(folder) == _held[folder][1]:
         return
@@ -87,11 +91,12 @@ def claim(folder: Path) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        print(f"{folder} is in use by {_owner(folder)}. Waiting for up to {WAIT:.0f} seconds.")
+        if wait:
+            print(f"{folder} is in use by {_owner(folder)}. Waiting for up to {wait:.0f} seconds.")
         try:
-            lock.acquire(timeout=WAIT)
+            lock.acquire(timeout=wait)
         except Timeout:
-            raise ValueError(
+            raise InUseError(
                 f"{folder} is in use by {_owner(folder)}: end that process or its kernel, or choose another run_dir."
             ) from None
     sweep(folder)

@@ -36,6 +36,12 @@ CHINESE = {
     "Best model": "最佳模型",
     "SHA-256 of settings and data": "设置与数据的 SHA-256",
     "of the weights": "权重的 SHA-256",
+    "supported": "成立",
+    "contradicted": "被反驳",
+    "equivalent": "无实质差别",
+    "inconclusive": "尚无定论",
+    "not run yet": "尚未运行",
+    "difference as claimed, in margins (grey: too small to matter)": "按论断方向的差值,以界限为单位(灰色:小到无关紧要)",
     "support": "样本数",
     "accuracy": "准确率",
     "macro avg": "宏平均",
@@ -45,6 +51,8 @@ CHINESE = {
 
 def word(english: str, lang: str) -> str:
     """Return a label in `en` or `zh`; one without a translation stays as it is."""
+    if lang == "zh" and english.startswith("points that way"):  # with the number of seeds behind it
+        return english.replace("points that way", "倾向成立")
     return CHINESE.get(english, english) if lang == "zh" else english
 
 

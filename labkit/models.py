@@ -95,6 +95,7 @@ class TextClassifier(nn.Module):
     word_dropout: share of words that are taken for unknown in training; it then stands in for the dropout of the numbers
     before the layers.
     vectors: what the embedding begins with, (vocab_size, embedding_dim); by chance if None.
+    between: whether there is dropout between the layers, as nn.LSTM has it, which is none if there is one layer.
     readout: `padded` reads the final state of a pass that runs on through the padding (the report's),
     `last` the state at the last real word, `pool` joins that with the mean and the maximum over the real words.
     """
@@ -112,6 +113,7 @@ class TextClassifier(nn.Module):
         readout: str = "pool",
         word_dropout: float = 0.0,
         vectors: Tensor | None = None,
+        between: bool = True,
     ):
         super().__init__()
         if readout not in READOUTS:
@@ -123,7 +125,7 @@ class TextClassifier(nn.Module):
             if vectors.shape != self.embedding.weight.shape:
                 raise ValueError(f"vectors are {tuple(vectors.shape)}, but must be ({vocab_size}, {embedding_dim}).")
             self.embedding.weight.data.copy_(vectors)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout, self.between = nn.Dropout(dropout), nn.Dropout(dropout if between else 0.0)
         width = hidden_dim * (2 if bidirectional else 1)
         sizes = [embedding_dim] + [width] * (n_layers - 1)
         self.forward_layers = nn.ModuleList(_cell(cell)(size, hidden_dim, batch_first=True) for size in sizes)
@@ -139,7 +141,9 @@ class TextClassifier(nn.Module):
             ids = ids.masked_fill(dropped, UNKNOWN)
         x = self.embedding(ids)  # (N, T, E)
         for depth, layer in enumerate(self.forward_layers):
-            if depth or not self.word_dropout:
+            if depth:
+                x = self.between(x)
+            elif not self.word_dropout:
                 x = self.dropout(x)
             states, _ = layer(x)  # (N, T, H)
             if self.backward_layers:

@@ -142,3 +142,31 @@ def length_histogram(lengths: Sequence[int], max_len: int) -> Figure:
     ax.legend(frameon=False)
     seaborn.despine(ax=ax)
     return figure
+
+
+VERDICT_COLOURS = {"supported": "#009E73", "points": "#56B4E9", "contradicted": "#D55E00", "equivalent": "#0072B2"}
+
+
+def claim_dots(entries: Sequence[Mapping]) -> Figure:
+    """Draw each claim's differences in units of its margin: a dot a seed, the mean with its 95 % interval, the verdict.
+
+    entries: of `verdicts.ledger`. Right of 1 a claim holds by more than matters; left of 0 its opposite does.
+    """
+    entries = [entry for entry in entries if entry["seeds"]]
+    figure, ax = plt.subplots(figsize=(9, 1.2 + 0.32 * len(entries)), layout="constrained")
+    ax.axvspan(-1, 1, color="0.93", zorder=0)
+    ax.axvline(0, color="0.6", linewidth=0.8, zorder=1)
+    for row, entry in enumerate(entries):
+        colour = VERDICT_COLOURS.get(entry["verdict"].split()[0], "#555555")
+        low, mean, high = (entry[name] / entry["margin"] for name in ("low", "mean", "high"))
+        ax.plot(np.array(entry["d"]) / entry["margin"], [row] * len(entry["d"]), "o", color=colour, alpha=0.35, markersize=4)
+        if np.isfinite([low, high]).all():
+            ax.plot([low, high], [row, row], color=colour, linewidth=2.2)
+        ax.plot(mean, row, "|", color=colour, markersize=12, markeredgewidth=2.2)
+    names = [f"{entry['id']}  {labels.word(entry['verdict'], _language[0])}" for entry in entries]
+    ax.set_yticks(range(len(entries)), names)
+    ax.set_ylim(len(entries) - 0.4, -0.6)
+    ax.set_xscale("symlog", linthresh=3)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_xlabel(labels.word("difference as claimed, in margins (grey: too small to matter)", _language[0]))
+    return figure

@@ -34,7 +34,12 @@ ALLOWED = {
     "reports": {"labels"},
     "plotting": {"labels"},
     "headless": {"files", "settings", "sources"},
-    "cli": {"__version__", "sources", "downloads", "headless", "reports"},
+    "significance": set(),
+    "verdicts": {"files", "labels", "significance", "sources"},
+    "arms": {"checkpoints", "imdb", "metrics", "mnist", "models", "progress", "settings", "training", "verdicts"},
+    "study": {"arms", "checkpoints", "files", "machine", "metrics", "settings", "sources", "training", "verdicts"},
+    "cli_claims": {"plotting", "sources", "study", "verdicts"},
+    "cli": {"__version__", "cli_claims", "sources", "downloads", "headless", "reports"},
 }
 
 

@@ -60,3 +60,14 @@ def test_chinese_needs_a_font_and_says_so_without_one(capsys, monkeypatch):
     monkeypatch.setattr(plotting, "CJK_FONTS", ("DejaVu Sans",))  # an installed font stands in for a Chinese one
     assert plotting.set_language("zh") == "zh" and plotting.word("epoch") == "轮次"
     assert plotting.training_curves({"RNN": history(2)}).axes[0].get_title() == "训练损失"
+
+
+def test_claims_are_drawn_in_units_of_their_margins():
+    """Reference: differences 0.02 and 0.04 with a margin of 0.01 stand at 2 and 4; claims that were not run are left out."""
+    entry = {"id": "M1", "verdict": "supported", "seeds": [0, 1], "d": [0.02, 0.04], "margin": 0.01}
+    entry |= {"mean": 0.03, "low": 0.01, "high": 0.05}
+    figure = plotting.claim_dots([entry, {"id": "M2", "seeds": []}])
+    (ax,) = figure.axes
+    dots = next(line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() == "o")
+    assert list(dots.get_xdata()) == pytest.approx([2, 4])
+    assert [label.get_text() for label in ax.get_yticklabels()] == ["M1  supported"]

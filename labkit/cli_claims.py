@@ -1,0 +1,61 @@
+"""The command line of the claims: `labkit claims run|report|stale`."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from labkit import sources
+
+
+@click.group()
+def claims() -> None:
+    """Test the claims of the original report: run the study, and see the verdicts."""
+
+
+BUDGET = click.option("--budget", type=click.Choice(["reduced", "report"]), help="Default: report on a GPU, else reduced.")
+
+
+@claims.command()
+@click.argument("ids", nargs=-1)
+@BUDGET
+@click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine, which share its processors.")
+def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
+    """Run the cells that the claims IDS (default: all) need and that have no record yet; what was stopped goes on."""
+    from labkit import study
+
+    budget = budget or study.default_budget()
+    try:
+        click.echo(f"budget {budget}: {len(study.missing(ids, budget))} cells to run")
+        left = study.run(ids, budget) if workers == 1 else study.run_with_workers(ids, budget, workers)
+    except (ValueError, RuntimeError) as error:
+        sys.exit(str(error))
+    click.echo(f"done; {left} cells are with other processes" if left else "done: every cell has its record")
+
+
+@claims.command()
+@click.option("--write", is_flag=True, help="Put the table into README, all numbers and the dots into data/study.")
+def report(write: bool) -> None:
+    """Print a line a claim: id, verdict, difference with its interval, seeds, budget, device."""
+    from labkit import plotting, verdicts
+
+    try:
+        if write:
+            verdicts.write(sources.ROOT / "README.md")
+            plotting.claim_dots(verdicts.ledger()).savefig(verdicts.RECORDS / "claims.png", dpi=150)
+        for entry in verdicts.ledger():
+            click.echo(verdicts.line(entry))
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+@claims.command()
+@BUDGET
+def stale(budget: str | None) -> None:
+    """List the records whose arm would now give other results."""
+    from labkit import study
+
+    found = study.stale(budget or study.default_budget())
+    click.echo("\n".join(found) or "none: every arm's golden run gives the loss that its records name")
+    sys.exit(bool(found))

@@ -1,0 +1,124 @@
+"""The study behind the claims: every arm is trained with every seed, and each such cell leaves one record.
+
+A record is known by arm, seed and budget. What is there is never run again; a cell that was killed goes on.
+"""
+
+from __future__ import annotations
+
+import base64
+import datetime
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+
+import numpy as np
+from filelock import FileLock
+
+from labkit import arms, files, machine, metrics, settings, sources, training, verdicts
+from labkit.checkpoints import Checkpoints, weights_sha256
+
+
+def run_cell(arm: str, seed: int, budget: str, checkpoints: Checkpoints | None = None) -> dict:
+    """Train one cell, going on from its checkpoints, and return its record."""
+    how, data = verdicts.study()["arms"][arm], arms.load(arm, budget)
+    size = verdicts.study()["budgets"][budget][how["data"]]
+    run = arms.fit(arm, data, seed, size["num_epochs"], checkpoints)
+    logits = training.predict(run.model, data.test).cpu()
+    test = metrics.test_scores(logits, data.test.y)
+    reached = {} if run.diverged else arms.measures(run.history, test)
+    if how["data"] == "mnist" and how["cell"] != "LeNet":
+        for when, net in (("before", arms.build(arm, data, seed)), ("after", run.model.cpu())):
+            reached[f"slope of the log gradient {when} training"] = arms.gradient_slope(net, data.validation)
+    right = (metrics.predictions(logits) == data.test.y).numpy()
+    return {
+        "arm": arm,
+        "seed": seed,
+        "budget": budget,
+        "settings": how | size,
+        "measures": reached,
+        "diverged": run.diverged,
+        "history": run.history,
+        "best_epoch": run.best_epoch,
+        "test": test,
+        "train_seconds": run.train_seconds,
+        "num_parameters": run.num_parameters,
+        "weights_sha256": weights_sha256(run.model.state_dict()),
+        "correct": base64.b64encode(np.packbits(right).tobytes()).decode(),  # one bit a test example, in their order
+        "data": {"source": data.source, "sha256": data.sha256},
+        "golden": arms.golden(arm, budget),
+        "claims_sha256": verdicts.study()["sha256"],
+        "environment": machine.environment(next(run.model.parameters()).device.type),
+        "date": f"{datetime.date.today()}",
+    }
+
+
+def default_budget() -> str:
+    """Return the budget that this machine is for: everything on a GPU, and what two cores can do in hours without one."""
+    return "reduced" if settings.choose_device("auto") == "cpu" else "report"
+
+
+def missing(ids: Sequence[str], budget: str) -> list[tuple[str, int]]:
+    """Return the cells that these claims (none: all) need and that have no record yet, seed by seed."""
+    chosen = [verdicts.claim(id) for id in ids] or verdicts.study()["claims"]
+    needed = {arm for claim in chosen for each in verdicts.comparisons(claim) for arm in each["a"] + each["b"]}
+    there = {(each["arm"], each["seed"]) for each in verdicts.records(budget)}
+    seeds = range(verdicts.study()["budgets"][budget]["seeds"])
+    cells = [(arm, seed) for seed in seeds for arm in verdicts.study()["arms"] if arm in needed]
+    return [cell for cell in cells if cell not in there]
+
+
+def run(ids: Sequence[str], budget: str) -> int:
+    """Run every cell that is missing and that no other process has; return how many are still missing, with others."""
+    for arm, seed in missing(ids, budget):
+        folder = sources.runs_root() / "study" / budget / f"{re.sub(r'[^a-zA-Z0-9]+', '-', arm)}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            files.claim(folder, wait=0)
+        except files.InUseError:
+            continue
+        if (arm, seed) in missing(ids, budget):  # nobody finished it meanwhile
+            record = run_cell(arm, seed, budget, Checkpoints(folder, "cell"))
+            _keep(record)
+            accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
+            print(f"{arm}, seed {seed}: test accuracy {accuracy:.2%}, {seconds:.0f} s of training", flush=True)
+        files.let_go(folder)
+        shutil.rmtree(folder, ignore_errors=True)
+    return len(missing(ids, budget))
+
+
+def run_with_workers(ids: Sequence[str], budget: str, workers: int) -> int:
+    """Run the missing cells in so many processes, which share the processors; return how many are still missing."""
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    command = [sys.executable, "-m", "labkit.cli", "claims", "run", *ids, "--budget", budget]
+    processes = [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}) for _ in range(workers)]
+    failed = sum(process.wait() != 0 for process in processes)
+    if failed:
+        raise RuntimeError(f"{failed} of {workers} workers failed: see above. The same command goes on from here.")
+    return len(missing(ids, budget))
+
+
+def _keep(record: dict) -> None:
+    """Add a record to the file of its budget, in one step: a kill leaves the old file or the new one."""
+    path = verdicts.RECORDS / f"{record['budget']}.jsonl"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(path.with_name(f".{path.name}.lock")):
+        verdicts.records(record["budget"])  # raises for a line that is no record, before anything is written
+        old = path.read_text(encoding="utf-8") if path.exists() else ""
+        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
+        files.write_whole(path, lambda partial: partial.write_text(old + line, encoding="utf-8"))
+
+
+def stale(budget: str) -> list[str]:
+    """Return the cells that the present source would give other results: their arm's golden run has another loss now."""
+    found, now = [], {}
+    for record in verdicts.records(budget):
+        arm = record["arm"]
+        now[arm] = now[arm] if arm in now else arms.golden(arm, budget)
+        if not math.isclose(now[arm], record["golden"], rel_tol=1e-4):  # other machines differ by less
+            found.append(f"{arm}, seed {record['seed']}: golden loss {record['golden']:.6f} then, {now[arm]:.6f} now")
+    return found

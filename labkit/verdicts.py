@@ -1,0 +1,193 @@
+"""The claims ledger: what each claim compares, the statistics of the seeds, and the verdict that follows by rule.
+
+The claims stand in claims.toml and the records of the study in data/study; nothing here trains.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import math
+import re
+import tomllib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+import pandas
+from scipy import stats
+
+from labkit import files, labels, significance, sources
+
+CLAIMS = Path(__file__).parent / "claims.toml"
+RECORDS = sources.ROOT / "data" / "study"
+BUDGETS = ("report", "reduced")  # records of the first supersede those of the second
+EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs both arms
+JOINS: dict[str, Callable] = {"sum": sum, "largest": max}
+LESS_IS_BETTER = ("area", "first", "last", "log", "rise", "slope", "spread")  # how such measures begin
+
+
+@functools.cache
+def study() -> dict:
+    """Return what claims.toml says: budgets, arms with all their settings, claims, and the file's SHA-256."""
+    content = CLAIMS.read_bytes()
+    read = tomllib.loads(content.decode())
+    read["arms"] = {name: read["common"][arm["data"]] | arm for name, arm in read["arms"].items()}
+    return read | {"sha256": hashlib.sha256(content).hexdigest()}
+
+
+def claim(id: str) -> dict:
+    """Return one claim. Raises ValueError if there is none of this id."""
+    for found in study()["claims"]:
+        if found["id"] == id:
+            return found
+    raise ValueError(f"There is no claim {id}: choose from {', '.join(each['id'] for each in study()['claims'])}.")
+
+
+def comparisons(claim: dict) -> list[dict]:
+    """Return the primary comparison of a claim, and then those that are only shown beside it."""
+    primary = {key: claim[key] for key in ("measure", "a", "b", "claimed", "margin")} | {"join": claim.get("join", "sum")}
+    return [primary] + [primary | other for other in claim.get("also", [])]
+
+
+def records(budget: str) -> list[dict]:
+    """Return the records of a budget, in the order of arms and seeds. Raises ValueError for a line that is no record."""
+    path = RECORDS / f"{budget}.jsonl"
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines() if path.exists() else (), 1):
+        try:
+            found.append(json.loads(line))
+        except ValueError:
+            raise ValueError(f"{path} has no record in line {number}: take that line out, and its cell is run again.") from None
+    return found
+
+
+def values(comparison: dict, cells: dict[tuple[str, int], dict], seed: int) -> tuple[float, float] | None:
+    """Return what the arms of both sides reached with one seed; None if a record is missing.
+
+    A run that diverged counts against its arm: it has the worst value there is, plus or minus infinity.
+    """
+    sides = [[cells.get((arm, seed)) for arm in comparison[side]] for side in "ab"]
+    if any(record is None for side in sides for record in side):
+        return None
+    measure, join = comparison["measure"], JOINS[comparison["join"]]
+    if measure == EQUAL_TIME:
+        return _at_equal_time(*(side[0]["history"] for side in sides))
+    worst = math.inf if measure.startswith(LESS_IS_BETTER) else -math.inf
+    reached = [[worst if record["diverged"] else record["measures"][measure] for record in side] for side in sides]
+    return tuple(float(join(side)) if side else 0.0 for side in reached)
+
+
+def _at_equal_time(*histories: list[dict]) -> tuple[float, ...]:
+    """Return each arm's validation accuracy when the fastest had ended: that of its last epoch by then, 0 if there was none."""
+    until = min(sum(epoch["seconds"] for epoch in history) for history in histories)
+    reached = []
+    for history in histories:
+        ended = np.cumsum([epoch["seconds"] for epoch in history])
+        in_time = [epoch["val_accuracy"] for epoch, at in zip(history, ended, strict=True) if at <= until]
+        reached.append(in_time[-1] if in_time else 0.0)
+    return tuple(reached)
+
+
+def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) -> list[dict]:
+    """Return one entry a claim, in the order of claims.toml: what was compared, every seed, the statistics, the verdict.
+
+    margins, seeds: for a reader who wants to see the verdicts move: other margins by id, and only the first so many seeds.
+    """
+    cells = {budget: {(each["arm"], each["seed"]): each for each in records(budget)} for budget in BUDGETS}
+    entries = [_entry(each, cells, (margins or {}).get(each["id"], each["margin"]), seeds) for each in study()["claims"]]
+    corrected = significance.holm({entry["id"]: entry["p"] for entry in entries if entry["seeds"]})
+    for entry in entries:
+        entry["p_holm"] = corrected.get(entry["id"], 1.0)
+        found = significance.verdict(entry["low"], entry["high"], entry["p_holm"], entry["margin"], len(entry["seeds"]))
+        entry["verdict"] = found if entry["seeds"] else "not run yet"
+    return entries
+
+
+def _entry(claim: dict, cells: dict[str, dict], margin: float, most: int | None) -> dict:
+    """Return what the records say of a claim, within the first budget whose seeds are all there, or that has most of them."""
+    primary, *others = comparisons(claim)
+    paired = {budget: _paired(primary, cells[budget], budget, most) for budget in BUDGETS}
+    complete = [budget for budget in BUDGETS if len(paired[budget]) >= study()["budgets"][budget]["seeds"]]
+    budget = (complete or sorted(BUDGETS, key=lambda name: -len(paired[name])))[0]
+    arms = primary["a"] + primary["b"]
+    used = [cells[budget][arm, seed] for arm in arms for seed in paired[budget]]
+    entry = {key: claim[key] for key in ("id", "english", "chinese")} | primary | {"margin": margin, "budget": budget}
+    entry |= _compared(primary | {"margin": margin}, paired[budget])
+    return entry | {
+        "also": [other | _compared(other, _paired(other, cells[budget], budget, most)) for other in others],
+        "diverged": [f"{record['arm']}, seed {record['seed']}" for record in used if record["diverged"]],
+        "devices": sorted({record["environment"]["device_name"] for record in used}),
+        "torch": sorted({record["environment"]["versions"]["torch"] for record in used}),
+    }
+
+
+def _paired(comparison: dict, cells: dict, budget: str, most: int | None) -> dict[int, tuple[float, float]]:
+    """Return what both sides reached with each seed that both have, and that is among the first `most`."""
+    seeds = range(min(most or significance.ENOUGH, study()["budgets"][budget]["seeds"]))
+    found = {seed: values(comparison, cells, seed) for seed in seeds}
+    return {seed: pair for seed, pair in found.items() if pair is not None}
+
+
+def _compared(comparison: dict, paired: dict[int, tuple[float, float]]) -> dict:
+    """Return seeds, values of both sides, differences and their statistics; with nothing to compare, no seeds."""
+    if not paired:
+        return {"seeds": [], "values": [], "d": [], "mean": 0.0, "low": -math.inf, "high": math.inf, "p": 1.0, "won": 0}
+    pairs = list(paired.values())
+    d = significance.differences(pairs, comparison["claimed"], comparison["margin"])
+    found = {"seeds": list(paired), "values": pairs, "d": d.tolist(), **significance.statistics(d), "won": int((d > 0).sum())}
+    interval = stats.binomtest(found["won"], len(d)).proportion_ci(0.95, method="wilson")
+    return found | {"won_interval": [float(interval.low), float(interval.high)]}
+
+
+def line(entry: dict) -> str:
+    """Return a claim in one line: id, verdict, difference with its interval, seeds, budget and device."""
+    if not entry["seeds"]:
+        return f"{entry['id']:4}{entry['verdict']}"
+    difference = f"{entry['mean']:+.4f}  {_interval(entry)}"
+    rests_on = f"seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
+    return f"{entry['id']:4}{entry['verdict']:25}{difference:32}margin {entry['margin']:<8g}{rests_on}"
+
+
+def _interval(entry: dict) -> str:
+    return f"[{entry['low']:+.4f}, {entry['high']:+.4f}]" if math.isfinite(entry["low"]) else ""  # one seed has none
+
+
+def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
+    """Return one row a claim: the sentence, the verdict, the difference with its interval, and what it rests on."""
+    rows = {}
+    for entry in entries:
+        shown = bool(entry["seeds"])
+        rows[entry["id"]] = {
+            "claim": entry["chinese" if lang == "zh" else "english"],
+            "verdict": labels.word(entry["verdict"], lang),
+            "difference": f"{entry['mean']:+.4f}" if shown else "",
+            "95 % interval": _interval(entry),
+            "margin": f"{entry['margin']:g}",
+            "seeds won": f"{entry['won']} of {len(entry['seeds'])}" if shown else "",
+            "p (Holm)": f"{entry['p_holm']:.3f}" if shown else "",
+            "budget": entry["budget"] if shown else "",
+            "device": ", ".join(entry["devices"]),
+        }
+    return pandas.DataFrame.from_dict(rows, orient="index")
+
+
+def markdown(entries: Sequence[dict], lang: str = "en") -> str:
+    """Return the table as Markdown, with what it rests on above it."""
+    rows = table(entries, lang).reset_index(names="id")
+    lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
+    versions = ", ".join(sorted({version for entry in entries for version in entry["torch"]}))
+    head = f"Official data, torch {versions}, claims.toml {study()['sha256'][:12]}:"
+    return "\n".join([head, "", *(f"| {' | '.join(map(str, line))} |" for line in lines)]) + "\n"
+
+
+def write(readme: Path) -> None:
+    """Put the table into README between its marks, and ledger.json, with every seed, beside the records."""
+    entries = ledger()
+    text = readme.read_text(encoding="utf-8")
+    new = re.sub(r"(?<=<!-- claims -->\n).*?(?=<!-- /claims -->)", lambda _: markdown(entries), text, flags=re.DOTALL)
+    finite = json.loads(json.dumps(entries).replace("-Infinity", "null").replace("Infinity", "null"))
+    content = json.dumps({"claims_sha256": study()["sha256"], "claims": finite}, indent=1, ensure_ascii=False) + "\n"
+    files.write_whole(RECORDS / "ledger.json", lambda path: path.write_text(content, encoding="utf-8"))
+    files.write_whole(readme, lambda path: path.write_text(new, encoding="utf-8"))
