@@ -79,8 +79,13 @@ def show(paths: tuple[Path, ...]) -> None:
         folder = _run_folder(path)
         result = folder if folder.is_file() else folder / "result.json"
         if not result.exists():
-            sys.exit(f"{path}: no finished run here ({result} is not there; was it made on another machine?)")
-        stored = json.loads(result.read_text(encoding="utf-8"))
+            begun = (result.parent / "run.json").exists()
+            why = "it goes on when its command is given again" if begun else "was it made on another machine?"
+            sys.exit(f"{path}: no finished run here ({result} is not there; {why})")
+        try:
+            stored = json.loads(result.read_text(encoding="utf-8"))
+        except ValueError:
+            sys.exit(f"{path}: no executed notebook, run folder or result.json")
         click.echo("\n" + reports.summary(stored, stored["parameters"]["lang"]) + "\n")
         if path.suffix == ".ipynb":
             click.echo(f"executed notebook: {path.resolve()}")
@@ -103,9 +108,19 @@ def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...])
         try:
             code, where = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
         except OSError as error:
-            sys.exit(f"The notebook could not be written: {error}. Make room or choose another OUTPUT, and try again.")
-    click.echo(f"executed notebook: {where.resolve()}" if not code else f"failed; the error stands in {where.resolve()}")
-    sys.exit(code)
+            place = output or sources.runs_root()
+            sys.exit(f"{place} could not be written ({error.strerror}). Make room, or choose another OUTPUT or LABKIT_RUNS.")
+        except ValueError as error:
+            sys.exit(f"{notebook} is no notebook: {str(error).splitlines()[0]}")
+    if code:
+        sys.exit(f"failed; the error stands in {where.resolve()}" if code == 1 else code)
+    for line in headless.printed(where).splitlines():
+        if any(words in line for words in ("This run is finished", ": going on after epoch", " is in use by ")):
+            click.echo(line)
+    if headless.run_folder(where):
+        click.get_current_context().invoke(show, paths=(where,))
+    else:  # a notebook that is none of the course's
+        click.echo(f"executed notebook: {where.resolve()}")
 
 
 @main.command()
@@ -155,7 +170,7 @@ def _run_folder(path: Path) -> Path:
 
     found = headless.run_folder(path)
     if not found:
-        sys.exit(f"{path}: not executed yet, so it has no run folder. `papermill {path} out.ipynb` executes it.")
+        sys.exit(f"{path}: it was not executed, or an error ended it before it had a run folder.")
     return found
 
 

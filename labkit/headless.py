@@ -47,14 +47,15 @@ def run(notebook: Path, output: Path | None, options: list[str], threads: int | 
     code = 0
     with _stopped_by_signals() as stopped:
         try:
-            with papermill.make_context("papermill", [str(notebook), str(partial), *options]) as context:
+            quiet = ["--log-level", "WARNING"]  # it would name the file of its own
+            with papermill.make_context("papermill", [str(notebook), str(partial), *quiet, *options]) as context:
                 papermill.invoke(context)
         except SystemExit as error:  # 138: the kernel died
             code = error.code
         except Exception as error:
             code = 1
-            if isinstance(error, PapermillExecutionError) and not stopped:  # it quotes the cell and what it raised
-                print(error, file=sys.stderr)
+            if isinstance(error, PapermillExecutionError) and not stopped:
+                print(f"{error.ename}: {error.evalue}", file=sys.stderr)  # the rest stands in the notebook
             elif not stopped:
                 raise
         finally:
@@ -110,10 +111,14 @@ def _put_in_place(partial: Path, output: Path, to_run: bool) -> Path:
 
 def run_folder(notebook: Path) -> Path | None:
     """Return the run folder that an executed notebook printed, or None if it has not come that far."""
-    cells = nbformat.read(notebook, as_version=4).cells
-    printed = "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
-    found = re.search(r"^run folder: (.+)$", printed, re.MULTILINE)
+    found = re.search(r"^run folder: (.+)$", printed(notebook), re.MULTILINE)
     return Path(found[1]) if found else None
+
+
+def printed(notebook: Path) -> str:
+    """Return what an executed notebook printed. Raises ValueError for a file that is no notebook."""
+    cells = nbformat.read(notebook, as_version=4).cells
+    return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
 
 
 def rerun(folder: Path, notebook: Path | None = None) -> tuple[list[tuple[str, str]], list[str]]:

@@ -131,7 +131,8 @@ def open_run(lab: SimpleNamespace, data) -> RunFolder:
         finished = _begin(path, lab, determines, digest)
     except OSError as error:
         files.let_go(path)
-        raise ValueError(f"The run folder {path} cannot be used ({error.strerror}): choose another run_dir.") from error
+        instead = "choose another run_dir" if lab.run_dir else "set LABKIT_RUNS to another folder"
+        raise ValueError(f"The run folder {path} cannot be used ({error.strerror}): {instead}.") from error
     except ValueError:
         files.let_go(path)
         raise

@@ -201,9 +201,14 @@ def test_show_prints_a_run_by_folder_file_and_notebook(lab, tiny_digits, tmp_pat
         assert shown.exit_code == 0 and "LeNet" in shown.output and "preset quick" in shown.output
     assert f"executed notebook: {notebook}" in shown.output
     nbformat.write(new_notebook(), notebook)
-    assert "not executed yet" in str(CliRunner().invoke(cli.main, ["show", str(notebook)]).exception)
+    assert "it was not executed" in str(CliRunner().invoke(cli.main, ["show", str(notebook)]).exception)
     (folder.path / "result.json").unlink()
-    assert "no finished run here" in str(CliRunner().invoke(cli.main, ["show", str(folder.path)]).exception)
+    unfinished = str(CliRunner().invoke(cli.main, ["show", str(folder.path)]).exception)
+    assert "no finished run here" in unfinished and "it goes on when its command is given again" in unfinished
+    (tmp_path / "README.md").write_text("no JSON")
+    assert "no executed notebook" in str(CliRunner().invoke(cli.main, ["show", str(tmp_path / "README.md")]).exception)
+    wrong = CliRunner().invoke(cli.main, ["run", str(tmp_path / "README.md"), str(tmp_path / "out.ipynb")])
+    assert "README.md is no notebook" in str(wrong.exception)
 
 
 def test_data_commands(monkeypatch, tmp_path):

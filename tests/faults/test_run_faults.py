@@ -68,8 +68,8 @@ def test_killed_under_papermill_it_goes_on_and_ends_with_the_same_weights(undist
         process.communicate()
         assert not (tmp_path / "run" / "result.json").exists() and not (tmp_path / "out.ipynb").exists()
     process = start(tmp_path / "run", tmp_path / "out.ipynb")
-    assert process.communicate() and process.returncode == 0
-    assert "LSTM: going on after epoch" in (tmp_path / "out.ipynb").read_text(encoding="utf-8")
+    out, errors = process.communicate()
+    assert process.returncode == 0 and "LSTM: going on after epoch" in out, errors
     assert hashes(tmp_path / "run") == hashes(undisturbed)
     assert not list((tmp_path / "run").glob("*.epoch-*")), "a finished run needs no checkpoints"
     assert not list(tmp_path.glob(".*-out.ipynb")), "what the killed ones left was not swept"
@@ -106,7 +106,7 @@ def test_runs_of_different_settings_at_the_same_time_do_not_disturb_each_other(u
     folders = {json.loads(path.read_text())["parameters"]["seed"]: path.parent for path in tmp_path.rglob("result.json")}
     assert hashes(folders[42]) == hashes(undisturbed) != hashes(folders[7])
     for seed, (out, _) in zip((42, 7), said, strict=True):
-        assert out == f"executed notebook: {folders[seed] / NOTEBOOK.name}\n"
+        assert f"executed notebook: {folders[seed] / NOTEBOOK.name}\n" in out and f"seed {seed}" in out
         assert f'"seed": {seed}' in (folders[seed] / NOTEBOOK.name).read_text(encoding="utf-8")
 
 
@@ -125,6 +125,14 @@ def test_a_signal_ends_it_with_a_clear_line_and_a_whole_notebook(tmp_path, numbe
     assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].source != "old"
     assert re.search(r"(RNN|LSTM|LeNet): stopped after \d+ of \d+ steps", (tmp_path / "out.ipynb").read_text(encoding="utf-8"))
     assert not list(tmp_path.glob(".*-out.ipynb"))
+
+
+def test_a_wrong_parameter_is_one_sentence(tmp_path):
+    process = start(tmp_path / "run", tmp_path / "out.ipynb", hidden_size=-3)
+    _, errors = process.communicate()
+    ours = [line for line in errors.splitlines() if not line.startswith("[IPKernelApp]")]
+    assert process.returncode == 1 and len(ours) == 2, errors
+    assert ours[0].startswith("SettingsError: hidden_size = -3 is out of range") and ours[1].startswith("failed; the error")
 
 
 def rerun(folder, **environment):
