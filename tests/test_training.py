@@ -225,17 +225,27 @@ def test_numbers_too_small_to_count_are_zero_in_every_thread():
 
 
 @pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="other C libraries have no mallopt")
-def test_freed_memory_is_used_again():
-    """Reference: 100 MB are 25,600 pages of 4 kB, each of which the system would clear anew if it had been given back."""
+@pytest.mark.parametrize(("numbers", "kept"), [(5_000_000, True), (10_000_000, False)])
+def test_freed_memory_is_used_again_but_large_blocks_go_back(numbers, kept):
+    """Reference: 8 blocks of 20 MB are 39,000 pages of 4 kB, each of which the system clears anew if it was given back; 8 of
+    40 MB, freed, are not the process's any more.
+    """
     lines = (
-        "import resource, sys, torch",
+        "import psutil, resource, sys, torch",
         "from labkit import training",
-        "torch.ones(25_000_000), torch.ones(25_000_000)",
+        f"def use(): [torch.ones({numbers}) for _ in range(8)]",
+        "use()",
+        "held = psutil.Process().memory_info().rss",
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt",
-        "torch.ones(25_000_000)",
-        "sys.exit(int(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before > 1_000))",
+        "use()",
+        "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, held)",
+        "print(0, psutil.Process().memory_info().rss)",
     )
-    assert subprocess.run([sys.executable, "-c", "\n".join(lines)]).returncode == 0
+    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    faults, held = map(int, done.stdout.splitlines()[0].split())
+    idle = subprocess.run([sys.executable, "-c", "\n".join(lines[:2] + lines[-1:])], capture_output=True, text=True, check=True)
+    grown = held - int(idle.stdout.split()[1])
+    assert (faults < 10_000 and grown > 100e6) if kept else (faults > 30_000 and grown < 100e6), (faults, grown)
 
 
 @pytest.mark.parametrize("peak", [0.0, 2.0])
