@@ -51,10 +51,7 @@ def choose(memory: Path) -> str:
     if not _has_bf16():
         return "fp32"
     machine = f"{socket.gethostname()}, torch {torch.__version__}"
-    try:
-        chosen = json.loads(memory.read_text(encoding="utf-8"))
-    except (OSError, ValueError):  # not there yet, or damaged
-        chosen = {}
+    chosen = files.read_json(memory, damaged_is_absent=True) or {}
     if machine not in chosen:
         chosen[machine] = "bf16" if bf16_pays() else "fp32"
         with contextlib.suppress(OSError):  # a folder that is only lent

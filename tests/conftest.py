@@ -9,10 +9,28 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import imdb, mnist, words
+from labkit import imdb, mnist, training, words
 
 os.environ["TQDM_DISABLE"] = "1"
 torch.set_num_threads(1)  # the models here are tiny: more threads only wait for each other
+
+
+@pytest.fixture
+def interrupt_in(monkeypatch):
+    """Have the n-th epoch that is trained from now on be interrupted, once, as Kernel → Interrupt does."""
+
+    def arrange(epoch):
+        whole, calls = training.train_epoch, []
+
+        def interrupted(*given):
+            calls.append(1)
+            if len(calls) == epoch:
+                raise KeyboardInterrupt
+            return whole(*given)
+
+        monkeypatch.setattr(training, "train_epoch", interrupted)
+
+    return arrange
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import arms, files, mnist, study, training, verdicts
+from labkit import arms, files, mnist, study, verdicts
 
 ARM = "digits LSTM"
 
@@ -46,17 +46,9 @@ def test_every_cell_of_a_claim_is_run_once_and_leaves_a_record(small, capsys):
     assert entry["seeds"] == [0, 1] and entry["devices"] and entry["torch"]
 
 
-def test_a_cell_that_was_killed_goes_on_and_ends_with_the_same_weights(small, monkeypatch, capsys):
+def test_a_cell_that_was_killed_goes_on_and_ends_with_the_same_weights(small, interrupt_in, capsys):
     whole = study.run_cell(ARM, 1, "reduced")
-    real, calls = training.train_epoch, []
-
-    def killed(*given):
-        calls.append(1)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return real(*given)
-
-    monkeypatch.setattr(training, "train_epoch", killed)
+    interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         study.run(["M8"], "reduced")  # begins with seed 0 of the RNN
     for folder in list(files._held):

@@ -145,20 +145,12 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(data, undistu
     files.let_go(tmp_path)
 
 
-def test_when_all_checkpoints_are_damaged_the_new_ones_count(data, undisturbed, tmp_path, capsys, monkeypatch):
+def test_when_all_checkpoints_are_damaged_the_new_ones_count(data, undisturbed, tmp_path, capsys, interrupt_in):
     """Damaged ones of later epochs stay in nobody's way: stopped after its new first epoch, the training goes on from there."""
     train(tmp_path, data)
     for path in Checkpoints(tmp_path, "LSTM")._paths().values():
         path.write_bytes(b"damaged")
-    whole, calls = training.train_epoch, []
-
-    def stopped(*given):
-        calls.append(1)
-        if len(calls) == 2:
-            raise KeyboardInterrupt
-        return whole(*given)
-
-    monkeypatch.setattr(training, "train_epoch", stopped)
+    interrupt_in(epoch=2)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, data)
     assert digest(train(tmp_path, data)) == undisturbed[0]
@@ -258,20 +250,12 @@ def test_weights_that_the_last_step_spoils_are_seen_in_the_validation_loss(data,
     assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
 
 
-def test_an_interrupt_says_where_and_the_same_call_goes_on(data, undisturbed, tmp_path, capsys, monkeypatch):
+def test_an_interrupt_says_where_and_the_same_call_goes_on(data, undisturbed, tmp_path, capsys, interrupt_in):
     """Kernel → Interrupt in the third epoch."""
-    whole = training.train_epoch
-
-    def interrupted(*given):
-        if len(list(tmp_path.glob("*.pt"))) == 2:
-            raise KeyboardInterrupt
-        return whole(*given)
-
-    monkeypatch.setattr(training, "train_epoch", interrupted)
+    interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, data)
     assert "LSTM: stopped after 32 of 96 steps. The same run, given again, goes on from its last" in capsys.readouterr().out
-    monkeypatch.setattr(training, "train_epoch", whole)
     assert digest(train(tmp_path, data)) == undisturbed[0]
     files.let_go(tmp_path)
 
