@@ -18,6 +18,8 @@ from torch import Tensor
 
 from labkit import files
 
+DAMAGED = (OSError, ValueError, RuntimeError, KeyError, AttributeError, pickle.UnpicklingError)  # what reading one raises
+
 
 class CheckpointError(ValueError):
     """A checkpoint that belongs to another training, cannot be trusted, or cannot be written."""
@@ -54,12 +56,9 @@ class Checkpoints:
         """Return the newest state that is whole, or None. Raises CheckpointError if it is that of another training."""
         for path in reversed(self._paths().values()):
             try:
-                content = path.read_bytes()
-                if hashlib.sha256(content[32:]).digest() != content[:32]:
-                    raise ValueError("its content does not match its SHA-256")
-                state = torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)  # runs no code
+                state = _read(path)
                 found = state.pop("identity")
-            except (OSError, ValueError, RuntimeError, KeyError, AttributeError, pickle.UnpicklingError) as error:
+            except DAMAGED as error:
                 print(f"{path} is damaged or no checkpoint ({str(error).splitlines()[0]}): the one before it is taken.")
                 continue
             differ = [key for key in identity | found if identity.get(key) != found.get(key)]
@@ -71,10 +70,25 @@ class Checkpoints:
             return state
         return None
 
+    def history(self, seen: int = 0) -> list[dict]:
+        """Return the epochs after the first `seen` that a training, perhaps another process's, has finished by now."""
+        with contextlib.suppress(*DAMAGED):  # the folder may not be there yet, or no more
+            paths = self._paths()
+            if max(paths, default=0) > seen:
+                return _read(paths[max(paths)])["history"][seen:]
+        return []
+
     def _paths(self) -> dict[int, Path]:
         """Return the files by their epochs, oldest first."""
         found = {path: re.fullmatch(re.escape(self.name) + r"\.epoch-(\d+)\.pt", path.name) for path in self.folder.iterdir()}
         return dict(sorted((int(match[1]), path) for path, match in found.items() if match))
+
+
+def _read(path: Path) -> dict:
+    content = path.read_bytes()
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise ValueError("its content does not match its SHA-256")
+    return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)  # runs no code
 
 
 def delete(folder: Path) -> None:

@@ -1,17 +1,16 @@
-"""The command line: `labkit data` for the data, `labkit run|show|rerun` for runs and their results, `labkit claims`."""
+"""The command line: `labkit data` for the data, `labkit run|show|rerun` for runs and their results, `labkit claims|sweep`."""
 
 from __future__ import annotations
 
-import contextlib
-import signal
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from labkit import __version__, downloads, sources
 from labkit.cli_claims import claims
+from labkit.cli_sweep import sweep
+from labkit.stopping import clean_end
 
 NOTEBOOKS = {"mnist": "01_mnist", "imdb": "02_imdb"}
 
@@ -23,6 +22,7 @@ def main() -> None:
 
 
 main.add_command(claims)
+main.add_command(sweep)
 
 
 @main.group()
@@ -102,7 +102,7 @@ def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...])
 
     Given again after it was stopped or killed, the same command goes on from the last epoch.
     """
-    with _stopped("the same command goes on from the last epoch that was finished"):
+    with clean_end("the same command goes on from the last epoch that was finished"):
         from labkit import headless
 
         try:
@@ -130,7 +130,7 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     """Repeat the run in RUN_DIR and say, field by field, what agrees bit for bit, what nearly, and what does not."""
     if not (folder / "result.json").exists():
         sys.exit(f"{folder}: no finished run here (no result.json)")
-    with _stopped("nothing was compared"):
+    with clean_end("nothing was compared"):
         from labkit import headless
 
         try:
@@ -145,21 +145,6 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     for reason in reasons if same < len(verdicts) else ():
         click.echo(f"was different beforehand: {reason}")
     sys.exit(not headless.agrees(verdicts, reasons))
-
-
-@contextlib.contextmanager
-def _stopped(what_now: str) -> Iterator[None]:
-    """End with a clear last line, and 130 or 143, when Ctrl-C or SIGTERM comes, from the first import on."""
-
-    def hear(number: int, _: object) -> None:
-        raise KeyboardInterrupt(number)
-
-    signal.signal(signal.SIGTERM, hear)
-    try:
-        yield
-    except KeyboardInterrupt as stopped:
-        click.echo(f"stopped; {what_now}", err=True)
-        sys.exit(128 + (stopped.args or (signal.SIGINT,))[0])
 
 
 def _run_folder(path: Path) -> Path:

@@ -7,6 +7,7 @@ import sys
 import click
 
 from labkit import sources
+from labkit.stopping import clean_end
 
 
 @click.group()
@@ -21,17 +22,23 @@ BUDGET = click.option("--budget", type=click.Choice(["reduced", "report"]), help
 @click.argument("ids", nargs=-1)
 @BUDGET
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine, which share its processors.")
-def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
+@click.option("--storage", metavar="URL", help="A database or journal file, for workers that do not share this folder.")
+def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | None) -> None:
     """Run the cells that the claims IDS (default: all) need and that have no record yet; what was stopped goes on."""
-    from labkit import study
+    with clean_end("the same command goes on from the last epoch that was finished"):
+        from labkit import machine, study
 
-    budget = budget or study.default_budget()
-    try:
-        click.echo(f"budget {budget}: {len(study.missing(ids, budget))} cells to run")
-        left = study.run(ids, budget) if workers == 1 else study.run_with_workers(ids, budget, workers)
-    except (ValueError, RuntimeError) as error:
-        sys.exit(str(error))
-    click.echo(f"done; {left} cells are with other processes" if left else "done: every cell has its record")
+        budget = budget or study.default_budget()
+        try:
+            click.echo(f"budget {budget}: {len(study.missing(ids, budget))} cells to run")
+            if workers > 1:
+                machine.run_workers(
+                    ["claims", "run", *ids, "--budget", budget, *(("--storage", storage) if storage else ())], workers
+                )
+            left = study.run(ids, budget, storage)
+        except (ValueError, RuntimeError) as error:
+            sys.exit(str(error))
+        click.echo(f"done; {left} cells are with other processes" if left else "done: every cell has its record")
 
 
 @claims.command()

@@ -129,12 +129,16 @@ def rerun(folder: Path, notebook: Path | None = None) -> tuple[list[tuple[str, s
     parameters = {name: value for name, value in old["parameters"].items() if name in known}
     with tempfile.TemporaryDirectory() as beside:
         parameters |= {"run_dir": str(Path(beside) / "run"), "fresh": False}
-        packed = base64.b64encode(yaml.safe_dump(parameters).encode()).decode()  # keeps the type of every value
-        code, _ = run(notebook, Path(beside) / "out.ipynb", ["-b", packed], old["parameters"]["threads"])
+        code, _ = run(notebook, Path(beside) / "out.ipynb", packed(parameters), old["parameters"]["threads"])
         if code:
             raise RuntimeError(f"the run could not be repeated: papermill ended with {code}")
         new = json.loads((Path(beside) / "run" / "result.json").read_text(encoding="utf-8"))
     return compare(old, new)
+
+
+def packed(parameters: dict[str, object]) -> list[str]:
+    """Return papermill's option that gives a notebook these parameters, each with its type."""
+    return ["-b", base64.b64encode(yaml.safe_dump(parameters).encode()).decode()]
 
 
 def compare(old: dict, new: dict) -> tuple[list[tuple[str, str]], list[str]]:

@@ -9,11 +9,8 @@ import base64
 import datetime
 import json
 import math
-import os
 import re
 import shutil
-import subprocess
-import sys
 from collections.abc import Sequence
 
 import numpy as np
@@ -72,34 +69,53 @@ def missing(ids: Sequence[str], budget: str) -> list[tuple[str, int]]:
     return [cell for cell in cells if cell not in there]
 
 
-def run(ids: Sequence[str], budget: str) -> int:
-    """Run every cell that is missing and that no other process has; return how many are still missing, with others."""
+def run(ids: Sequence[str], budget: str, storage: str | None = None) -> int:
+    """Run every cell that is missing and that no other process has; return how many are still missing, with others.
+
+    Processes that share the runs' folder see by its locks who has a cell. storage: of Optuna, for those that share nothing
+    else: records travel through it, and every worker ends with all of them.
+    """
+    if storage:
+        _share(missing(ids, budget), budget, storage)
     for arm, seed in missing(ids, budget):
-        folder = sources.runs_root() / "study" / budget / f"{re.sub(r'[^a-zA-Z0-9]+', '-', arm)}-{seed}"
-        folder.mkdir(parents=True, exist_ok=True)
         try:
-            files.claim(folder, wait=0)
+            _run_and_keep(arm, seed, budget, wait=0)
         except files.InUseError:
             continue
-        if (arm, seed) in missing(ids, budget):  # nobody finished it meanwhile
-            record = run_cell(arm, seed, budget, Checkpoints(folder, "cell"))
-            _keep(record)
-            accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
-            print(f"{arm}, seed {seed}: test accuracy {accuracy:.2%}, {seconds:.0f} s of training", flush=True)
-        files.let_go(folder)
-        shutil.rmtree(folder, ignore_errors=True)
     return len(missing(ids, budget))
 
 
-def run_with_workers(ids: Sequence[str], budget: str, workers: int) -> int:
-    """Run the missing cells in so many processes, which share the processors; return how many are still missing."""
-    threads = max(1, (os.cpu_count() or 1) // workers)
-    command = [sys.executable, "-m", "labkit.cli", "claims", "run", *ids, "--budget", budget]
-    processes = [subprocess.Popen(command, env=os.environ | {"OMP_NUM_THREADS": str(threads)}) for _ in range(workers)]
-    failed = sum(process.wait() != 0 for process in processes)
-    if failed:
-        raise RuntimeError(f"{failed} of {workers} workers failed: see above. The same command goes on from here.")
-    return len(missing(ids, budget))
+def _share(cells: list[tuple[str, int]], budget: str, storage: str) -> None:
+    """Run cells together with all workers of a storage, and keep the records of all."""
+    from labkit import trials  # wants Optuna
+
+    by_name = {f"{arm}, seed {seed}": (arm, seed) for arm, seed in cells}
+
+    def run_trial(trial) -> float:
+        record = _run_and_keep(*by_name[trial.user_attrs["point"]], budget)
+        trial.set_user_attr("record", record)
+        return record["test"]["accuracy"]
+
+    study = trials.work(f"claims-{budget}-{verdicts.study()['sha256'][:8]}", storage, dict.fromkeys(by_name, {}), run_trial)
+    for name, tried in trials.by_point(study).items():
+        if name in by_name and by_name[name] in missing((), budget) and "record" in tried[-1].user_attrs:
+            _keep(tried[-1].user_attrs["record"])
+
+
+def _run_and_keep(arm: str, seed: int, budget: str, wait: float = files.WAIT) -> dict:
+    """Run a cell in a folder of its own, unless somebody has finished it meanwhile, and return its record."""
+    folder = sources.runs_root() / "study" / budget / f"{re.sub(r'[^a-zA-Z0-9]+', '-', arm)}-{seed}"
+    folder.mkdir(parents=True, exist_ok=True)
+    files.claim(folder, wait)
+    there = [record for record in verdicts.records(budget) if (record["arm"], record["seed"]) == (arm, seed)]
+    record = there[0] if there else run_cell(arm, seed, budget, Checkpoints(folder, "cell"))
+    if not there:
+        _keep(record)
+        accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
+        print(f"{arm}, seed {seed}: test accuracy {accuracy:.2%}, {seconds:.0f} s of training", flush=True)
+    files.let_go(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return record
 
 
 def _keep(record: dict) -> None:

@@ -37,9 +37,13 @@ ALLOWED = {
     "significance": set(),
     "verdicts": {"files", "labels", "significance", "sources"},
     "arms": {"checkpoints", "imdb", "metrics", "mnist", "models", "progress", "settings", "training", "verdicts"},
-    "study": {"arms", "checkpoints", "files", "machine", "metrics", "settings", "sources", "training", "verdicts"},
-    "cli_claims": {"plotting", "sources", "study", "verdicts"},
-    "cli": {"__version__", "cli_claims", "sources", "downloads", "headless", "reports"},
+    "study": {"arms", "checkpoints", "files", "machine", "metrics", "settings", "sources", "training", "trials", "verdicts"},
+    "trials": set(),
+    "sweep": {"checkpoints", "files", "headless", "machine", "settings", "sources", "trials"},
+    "stopping": set(),
+    "cli_claims": {"machine", "plotting", "sources", "stopping", "study", "verdicts"},
+    "cli_sweep": {"machine", "stopping", "sweep"},
+    "cli": {"__version__", "cli_claims", "cli_sweep", "sources", "downloads", "headless", "reports", "stopping"},
 }
 
 

@@ -1,0 +1,207 @@
+"""Sweeps over the parameters of a notebook: a trial is one run of it, in a process and a folder of its own.
+
+Trials are compared by validation accuracy. The test set, which a run looks at when it ends, chooses nothing.
+"""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import hashlib
+import io
+import itertools
+import json
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import optuna
+import pandas
+import psutil
+from optuna.trial import Trial
+
+from labkit import files, headless, machine, settings, sources, trials
+from labkit.checkpoints import Checkpoints
+
+LOOK = 1.0  # seconds between two looks at the checkpoints of a running trial
+MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("RNN", "LSTM")}  # that a sweep can tune
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What is tried: the values of each parameter in `grid`, or so many trials within the ranges (low, high) of `search`."""
+
+    notebook: Path
+    grid: dict[str, list] = field(default_factory=dict)
+    search: dict[str, list] = field(default_factory=dict)
+    trials: int = 0
+    fixed: dict[str, object] = field(default_factory=dict)  # the other parameters
+    model: str = "LSTM"  # whose best validation accuracy is maximised
+
+    @property
+    def name(self) -> str:
+        """The same for all workers that were given the same; more trials can be asked of a search later."""
+        space = json.dumps([machine.SOURCE_SHA256, self.grid, self.search, self.fixed, self.model], sort_keys=True)
+        return f"{self.notebook.stem}-{hashlib.sha256(space.encode()).hexdigest()[:8]}"
+
+    @property
+    def folder(self) -> Path:
+        return sources.runs_root() / "sweeps" / self.name
+
+    def points(self) -> dict[str, dict]:
+        """Return every combination of the grid's values by a name; of a search, names alone."""
+        if not self.grid:
+            return {f"{number}": {} for number in range(self.trials)}
+        combinations = [dict(zip(self.grid, values, strict=True)) for values in itertools.product(*self.grid.values())]
+        return {", ".join(f"{name} = {value}" for name, value in point.items()): point for point in combinations}
+
+    def check(self) -> None:
+        """Raise SettingsError, before anything runs, if something is not allowed."""
+        if bool(self.grid) == bool(self.search) or bool(self.search) != bool(self.trials):
+            raise settings.SettingsError(
+                "Give either --grid NAME=A,B (as often as you like), or --search NAME=LOW..HIGH with --trials N."
+            )
+        if self.notebook.stem not in settings.PARAMETERS:
+            known = ", ".join(settings.PARAMETERS)
+            raise settings.SettingsError(f"{self.notebook} is no notebook of the course ({known}), whose parameters are known.")
+        if self.model not in MODELS[self.notebook.stem]:
+            known = ", ".join(MODELS[self.notebook.stem])
+            raise settings.SettingsError(f"{self.notebook.stem} has no model {self.model} to tune: choose from {known}.")
+        for name, ends in self.search.items():
+            numbers = len(ends) == 2 and all(type(end) in (int, float) for end in ends)
+            if not numbers or not ends[0] < ends[1]:
+                raise settings.SettingsError(f"--search {name} wants a range of numbers, like {name}=64..512, the lower first.")
+        corners = [dict(zip(self.search, ends, strict=True)) for ends in itertools.product(*self.search.values())]
+        for point in self.points().values() if self.grid else corners:
+            if twice := set(point) & set(self.fixed) | {"run_dir", "fresh"} & {*point, *self.fixed}:
+                raise settings.SettingsError(f"{', '.join(sorted(twice))}: given twice, or chosen by the sweep itself.")
+            with contextlib.redirect_stdout(io.StringIO()):  # each run will say which data it has
+                settings.resolve(self.notebook.stem, **(self.fixed | point))
+
+
+def read_values(texts: Sequence[str], separator: str) -> dict[str, list]:
+    """Turn `hidden_dim=64,128` into a name and its values, or with the separator `..` a range into a name and its ends."""
+    found = {}
+    for text in texts:
+        name, _, values = text.partition("=")
+        parts = values.split(separator)
+        if not name or not all(parts) or name in found:
+            raise settings.SettingsError(
+                f"{text!r} cannot be read: write hidden_dim=64,128 or hidden_dim=64..512, a name once."
+            )
+        found[name] = list(dict.fromkeys(read_value(part) for part in parts))
+    return found
+
+
+def read_value(text: str) -> object:
+    """Return the number or truth value that a text spells, or the text."""
+    with contextlib.suppress(ValueError, SyntaxError):
+        return ast.literal_eval(text)
+    return text
+
+
+def run(sweep: Sweep, storage: str | None = None) -> optuna.Study:
+    """Run the trials of a sweep with all workers that share its storage, and return the study when all have ended.
+
+    storage: URL of a database, or a journal file; None: a journal in the sweep's folder.
+    """
+    sweep.check()
+    url = storage or f"{sweep.folder / 'journal.log'}"
+    return trials.work(sweep.name, url, sweep.points(), lambda trial: run_trial(trial, sweep))
+
+
+def run_trial(trial: Trial, sweep: Sweep) -> float:
+    """Run the notebook with a trial's parameters; return the best validation accuracy of the model that is tuned.
+
+    Given the same parameters again, the run goes on from its last epoch, or is shown if it had ended.
+    """
+    point = {name: trial.suggest_categorical(name, values) for name, values in sweep.grid.items()}
+    for name, (low, high) in sweep.search.items():
+        whole = settings.PARAMETERS[sweep.notebook.stem][name].kind is int
+        suggest = trial.suggest_int if whole else trial.suggest_float
+        point[name] = suggest(name, low, high, log=low > 0 and high / low >= 100)
+    folder = sweep.folder / hashlib.sha256(json.dumps(point, sort_keys=True).encode()).hexdigest()[:12]
+    trial.set_user_attr("run_dir", f"{folder}")
+    options = ["--no-progress-bar", *headless.packed(sweep.fixed | point | {"run_dir": f"{folder}"})]
+    with _watched(trial, Checkpoints(folder, sweep.model)) as hopeless:
+        code, where = headless.run(sweep.notebook, folder / sweep.notebook.name, options)
+    if code and hopeless.is_set():
+        raise optuna.TrialPruned
+    if code:
+        raise trials.TrialError(f"the run ended with {code}; see {where}")
+    models = files.read_json(folder / "result.json")["models"]
+    history = models[sweep.model]["history"]
+    if not history:
+        raise trials.TrialError("the loss was no number in the first epoch")
+    reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
+    for epoch in history:  # the last of them may have ended since the last look
+        if epoch["epoch"] not in reported:
+            trial.report(epoch["val_accuracy"], epoch["epoch"])
+    best = max(epoch["val_accuracy"] for epoch in history)
+    print(f"trial {trial.number}: {trial.user_attrs['point']}: best validation accuracy {best:.2%}", flush=True)
+    return best
+
+
+@contextlib.contextmanager
+def _watched(trial: Trial, checkpoints: Checkpoints) -> Iterator[threading.Event]:
+    """Report each epoch of a running trial; interrupt it, and set the event that this yields, if others did better by then."""
+    hopeless, over = threading.Event(), threading.Event()
+
+    def watch():
+        seen = 0
+        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else took this trial for lost
+            while not over.wait(LOOK):
+                finished = checkpoints.history(seen)
+                for epoch in finished:
+                    trial.report(epoch["val_accuracy"], epoch["epoch"])
+                if finished and trial.should_prune():
+                    hopeless.set()
+                seen += len(finished)
+                for kernel in psutil.Process().children() if hopeless.is_set() else ():
+                    with contextlib.suppress(psutil.NoSuchProcess):  # told every second: between two cells it does not hear
+                        kernel.send_signal(signal.SIGINT)
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield hopeless
+    finally:
+        over.set()
+        thread.join()
+
+
+def table(study: optuna.Study) -> pandas.DataFrame:
+    """Return one row a point, the best first: its parameters, how it ended, its best validation accuracy and its run folder."""
+    rows = []
+    for name, tried in trials.by_point(study).items():
+        last = tried[-1]
+        accuracies = [*last.intermediate_values.values(), *(last.values or ())]
+        row = last.params | {"validation accuracy": max(accuracies, default=None), "epochs": len(last.intermediate_values)}
+        rows.append({"point": name} | row | {"state": last.state.name.lower(), "tries": len(tried)})
+        lost = "its worker was lost or stopped" if last.state == optuna.trial.TrialState.FAIL else ""
+        rows[-1] |= {"why": last.user_attrs.get("failed", lost), "run_dir": last.user_attrs.get("run_dir", "")}
+    return pandas.DataFrame(rows).set_index("point").sort_values("validation accuracy", ascending=False, na_position="last")
+
+
+def write(study: optuna.Study, folder: Path) -> list[Path]:
+    """Write trials.csv and Optuna's figures, parallel coordinates and importances, into a folder; return their paths."""
+    from optuna.visualization import matplotlib as figures
+
+    written = [files.write_whole(folder / "trials.csv", lambda path: table(study).to_csv(path))]
+    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
+    importances = functools.partial(figures.plot_param_importances, evaluator=evaluator)
+    drawn = {"parallel_coordinates.png": figures.plot_parallel_coordinate, "importances.png": importances}
+    if len({trial.value for trial in complete}) < 2:  # nothing to compare
+        return written
+    for name, draw in drawn.items():
+        figure = draw(study, target_name="validation accuracy").figure
+        figure.set_size_inches(9, 5)
+        for lines in figure.axes[0].collections:
+            lines.set_cmap("viridis_r")  # Optuna's own draws the worst trials in white
+        save = {"dpi": 150, "bbox_inches": "tight", "format": "png"}
+        written.append(files.write_whole(folder / name, functools.partial(figure.savefig, **save)))
+    return written

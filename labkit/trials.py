@@ -1,0 +1,207 @@
+"""Trials that any number of workers share, on any number of machines, over a storage of Optuna.
+
+A point is what one trial is to try; all workers are given the same points, by their names. A worker that is killed loses
+nothing: what it had begun is seen to be without a worker and put back in line, with the same parameters.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import re
+import socket
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import optuna
+import sqlalchemy
+from filelock import FileLock, Timeout
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+HEARTBEAT = 10  # seconds: a database hears of a trial so often, and takes it for lost after six times as many
+SETTLED = 60  # seconds after which a trial that has begun surely says whose it is
+TRIES = 5  # a point whose worker was lost so often is left: it may be what kills them
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
+
+
+class TrialError(RuntimeError):
+    """A trial that has failed and would fail again; its message says why."""
+
+
+def work(name: str, url: str, points: dict[str, dict], run: Callable[[Trial], float]) -> optuna.Study:
+    """Run trials of the study `name` until every point has one that has ended, whoever ran it, and return the study.
+
+    url: of a database, or the path of a journal file on a folder that all workers see. points: the parameters that are fixed,
+    by a name of the point; none are for a search. run: returns the value to maximise, or raises TrialPruned or TrialError.
+    """
+    storage = open_storage(url)
+    pruner = optuna.pruners.MedianPruner()
+    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True)
+    with _sign_of_life(url) as me:
+        seen_since = {}
+        while True:
+            if isinstance(storage, JournalStorage):
+                repair(Path(url))
+            _give_up_lost(study, url, seen_since)
+            unfinished = study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+            running = sum(trial.state == TrialState.RUNNING for trial in unfinished)
+            missing = _missing(study, points)
+            if running == len(unfinished) and missing:
+                # near the front, so that a worker alone keeps their order, and many seldom meet
+                point = random.choice(list(missing)[: 1 + 4 * running])
+                study.enqueue_trial(missing[point], user_attrs={"point": point})
+            elif unfinished and running == len(unfinished):
+                time.sleep(1)
+                continue
+            elif not unfinished:
+                return study
+            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # taken for lost, it was given to another
+                study.optimize(lambda trial: _run_one(trial, me, run, "://" in url), n_trials=1, catch=TrialError)
+
+
+def open_storage(url: str) -> BaseStorage:
+    """Open a database by its URL, which hears from living workers, or a journal file by its path.
+
+    Raises ValueError if it cannot be reached or read.
+    """
+    if "://" in url:
+        return _open_database(url)
+    path = Path(url).expanduser().resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    repair(path)
+    try:
+        return JournalStorage(JournalFileBackend(f"{path}"))
+    except (ValueError, KeyError) as error:
+        raise ValueError(f"{path} is no journal of Optuna, or damaged ({error}): give another --storage.") from None
+
+
+def _open_database(url: str) -> RDBStorage:
+    for _ in range(10):
+        try:
+            return RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=6 * HEARTBEAT)
+        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
+            why = error  # in an empty database another worker is just making the tables
+            time.sleep(1)
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+            why = error
+            break
+    reason = str(getattr(why, "orig", why)).splitlines()[0]
+    raise ValueError(f"The storage {re.sub(':[^:/@]*@', ':…@', url)} cannot be used ({reason}).")
+
+
+def repair(journal: Path) -> None:
+    """Cut off a last line that a full disk or a power cut has torn: a line written after it would spoil the journal."""
+    if _is_whole(journal):
+        return
+    lock = JournalFileSymlinkLock(f"{journal}")  # Optuna's own: nobody is just writing while we have it
+    lock.acquire()
+    try:
+        if not _is_whole(journal):
+            os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
+            print(f"{journal}: the last line was torn and is cut off; what it said is done again.")
+    finally:
+        lock.release()
+
+
+def _is_whole(journal: Path) -> bool:
+    if not journal.exists() or not journal.stat().st_size:
+        return True
+    with open(journal, "rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read() == b"\n"
+
+
+def ended(trial: FrozenTrial) -> bool:
+    """Tell whether a trial has done what was asked: it is complete, pruned, or has failed by itself and would do so again."""
+    return trial.state in (TrialState.COMPLETE, TrialState.PRUNED) or "failed" in trial.user_attrs
+
+
+def by_point(study: optuna.Study) -> dict[str, list[FrozenTrial]]:
+    """Return the trials of each point, in their order, without those that another worker was before."""
+    found = {}
+    for trial in study.get_trials(deepcopy=False):
+        if "point" in trial.user_attrs and "surplus" not in trial.user_attrs:
+            found.setdefault(trial.user_attrs["point"], []).append(trial)
+    return found
+
+
+def _missing(study: optuna.Study, points: dict[str, dict]) -> dict[str, dict]:
+    """Return the points that have no trial, or whose last one was lost, with their parameters; a lost trial's are kept."""
+    found = dict(points)
+    for name, tried in by_point(study).items():
+        last = tried[-1]
+        lost = sum("stopped" not in trial.user_attrs for trial in tried)
+        if ended(last) or last.state != TrialState.FAIL or lost >= TRIES:
+            found.pop(name, None)
+        elif name in found:
+            found[name] = last.params or points[name]
+    return found
+
+
+def _run_one(trial: Trial, me: str, run: Callable[[Trial], float], has_heartbeat: bool) -> float:
+    time.sleep(0.2 if has_heartbeat else 0)  # let the first be heard: a trial that never had one is not taken for lost
+    trial.set_user_attr("worker", me)
+    # reproducible with one worker, and different random numbers for each of many
+    trial.study.sampler = optuna.samplers.TPESampler(seed=trial.number, constant_liar=True)
+    name = trial.user_attrs.get("point")
+    others = by_point(trial.study).get(name, [])
+    if name is None or any(other.number < trial.number and other.state != TrialState.FAIL for other in others):
+        trial.set_user_attr("surplus", True)  # two workers had put the point in line at the same time
+        raise TrialError("surplus")
+    try:
+        return run(trial)
+    except TrialError as error:
+        trial.set_user_attr("failed", f"{error}")
+        raise
+    except KeyboardInterrupt:
+        trial.set_user_attr("stopped", True)  # by a person or a scheduler: no fault of its own
+        raise
+
+
+@contextlib.contextmanager
+def _sign_of_life(url: str) -> Iterator[str]:
+    """Yield this worker's name. Beside a journal, which hears no heartbeats, it holds a lock as long as it lives."""
+    me = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
+    if "://" in url:
+        yield me
+        return
+    lock = FileLock(_lock_of(url, me))
+    with lock:
+        yield me
+    Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _lock_of(url: str, worker: str) -> Path:
+    path = Path(url).expanduser().resolve()
+    return path.with_name(f".{path.name}-{worker}.lock")
+
+
+def _give_up_lost(study: optuna.Study, url: str, seen_since: dict[int, float]) -> None:
+    """Mark running trials as failed whose worker is gone: a database has not heard from it, or its lock is free.
+
+    seen_since: when we first saw a trial that is nobody's; clocks of other machines are not asked.
+    """
+    optuna.storages.fail_stale_trials(study)  # nothing with a journal
+    for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
+        worker = trial.user_attrs.get("worker")
+        if worker is None:  # just begun, or killed in that very moment
+            lost = time.monotonic() - seen_since.setdefault(trial.number, time.monotonic()) > SETTLED
+        else:
+            lost = "://" not in url and _is_free(_lock_of(url, worker))
+        if lost:
+            with contextlib.suppress(ValueError, optuna.exceptions.UpdateFinishedTrialError):  # another was quicker
+                study.tell(trial.number, state=TrialState.FAIL)
+
+
+def _is_free(path: Path) -> bool:
+    with contextlib.suppress(Timeout), FileLock(path, timeout=0):
+        path.unlink(missing_ok=True)
+        return True
+    return False
