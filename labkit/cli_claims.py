@@ -45,14 +45,14 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | N
 @click.option("--write", is_flag=True, help="Put the table into README, all numbers and the dots into data/study.")
 def report(write: bool) -> None:
     """Print a line a claim: id, verdict, difference with its interval, seeds, budget, device."""
-    from labkit import plotting, verdicts
+    from labkit import claim_reports, plotting, verdicts
 
     try:
         if write:
-            verdicts.write(sources.ROOT / "README.md")
+            claim_reports.write(sources.ROOT / "README.md")
             plotting.claim_dots(verdicts.ledger()).savefig(verdicts.RECORDS / "claims.png", dpi=150)
         for entry in verdicts.ledger():
-            click.echo(verdicts.line(entry))
+            click.echo(claim_reports.line(entry))
     except ValueError as error:
         sys.exit(str(error))
 

@@ -33,7 +33,7 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
     """
     with clean_end("the same command goes on"):
         try:
-            from labkit import machine
+            from labkit import machine, sweep_reports
             from labkit import sweep as sweeps
         except ImportError as error:
             sys.exit(f"{error.name} is not installed: pip install -e '.[sweep]'")
@@ -49,7 +49,7 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
             sys.exit(f"{error}")
         if "LABKIT_WORKER" in os.environ:  # whoever started the workers shows the results
             return
-        found = sweeps.table(study)
+        found = sweep_reports.table(study)
         click.echo(found.drop(columns=["run_dir"]).to_string(index=False))
-        for path in sweeps.write(study, asked.folder):
+        for path in sweep_reports.write(study, asked):
             click.echo(f"written: {path}")

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import contextlib
-import functools
 import hashlib
 import io
 import itertools
@@ -19,7 +18,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import optuna
-import pandas
 import psutil
 from optuna.trial import Trial
 
@@ -171,37 +169,3 @@ def _watched(trial: Trial, checkpoints: Checkpoints) -> Iterator[threading.Event
     finally:
         over.set()
         thread.join()
-
-
-def table(study: optuna.Study) -> pandas.DataFrame:
-    """Return one row a point, the best first: its parameters, how it ended, its best validation accuracy and its run folder."""
-    rows = []
-    for name, tried in trials.by_point(study).items():
-        last = tried[-1]
-        accuracies = [*last.intermediate_values.values(), *(last.values or ())]
-        row = last.params | {"validation accuracy": max(accuracies, default=None), "epochs": len(last.intermediate_values)}
-        rows.append({"point": name} | row | {"state": last.state.name.lower(), "tries": len(tried)})
-        lost = "its worker was lost or stopped" if last.state == optuna.trial.TrialState.FAIL else ""
-        rows[-1] |= {"why": last.user_attrs.get("failed", lost), "run_dir": last.user_attrs.get("run_dir", "")}
-    return pandas.DataFrame(rows).set_index("point").sort_values("validation accuracy", ascending=False, na_position="last")
-
-
-def write(study: optuna.Study, folder: Path) -> list[Path]:
-    """Write trials.csv and Optuna's figures, parallel coordinates and importances, into a folder; return their paths."""
-    from optuna.visualization import matplotlib as figures
-
-    written = [files.write_whole(folder / "trials.csv", lambda path: table(study).to_csv(path))]
-    complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    importances = functools.partial(figures.plot_param_importances, evaluator=evaluator)
-    drawn = {"parallel_coordinates.png": figures.plot_parallel_coordinate, "importances.png": importances}
-    if len({trial.value for trial in complete}) < 2:  # nothing to compare
-        return written
-    for name, draw in drawn.items():
-        figure = draw(study, target_name="validation accuracy").figure
-        figure.set_size_inches(9, 5)
-        for lines in figure.axes[0].collections:
-            lines.set_cmap("viridis_r")  # Optuna's own draws the worst trials in white
-        save = {"dpi": 150, "bbox_inches": "tight", "format": "png"}
-        written.append(files.write_whole(folder / name, functools.partial(figure.savefig, **save)))
-    return written

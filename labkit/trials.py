@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import re
 import socket
 import time
 import warnings
@@ -17,13 +16,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import optuna
-import sqlalchemy
 from filelock import FileLock, Timeout
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
+from optuna.storages import JournalStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-HEARTBEAT = 10  # seconds: a database hears of a trial so often, and takes it for lost after six times as many
+from labkit import storages
+
 SETTLED = 60  # seconds after which a trial that has begun surely says whose it is
 TRIES = 5  # a point whose worker was lost so often is left: it may be what kills them
 
@@ -41,14 +39,14 @@ def work(name: str, url: str, points: dict[str, dict], run: Callable[[Trial], fl
     url: of a database, or the path of a journal file on a folder that all workers see. points: the parameters that are fixed,
     by a name of the point; none are for a search. run: returns the value to maximise, or raises TrialPruned or TrialError.
     """
-    storage = open_storage(url)
+    storage = storages.open_storage(url)
     pruner = optuna.pruners.MedianPruner()
     study = optuna.create_study(study_name=name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True)
     with _sign_of_life(url) as me:
         seen_since = {}
         while True:
             if isinstance(storage, JournalStorage):
-                repair(Path(url))
+                storages.repair(Path(url))
             _give_up_lost(study, url, seen_since)
             unfinished = study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
             running = sum(trial.state == TrialState.RUNNING for trial in unfinished)
@@ -64,58 +62,6 @@ def work(name: str, url: str, points: dict[str, dict], run: Callable[[Trial], fl
                 return study
             with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # taken for lost, it was given to another
                 study.optimize(lambda trial: _run_one(trial, me, run, "://" in url), n_trials=1, catch=TrialError)
-
-
-def open_storage(url: str) -> BaseStorage:
-    """Open a database by its URL, which hears from living workers, or a journal file by its path.
-
-    Raises ValueError if it cannot be reached or read.
-    """
-    if "://" in url:
-        return _open_database(url)
-    path = Path(url).expanduser().resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    repair(path)
-    try:
-        return JournalStorage(JournalFileBackend(f"{path}"))
-    except (ValueError, KeyError) as error:
-        raise ValueError(f"{path} is no journal of Optuna, or damaged ({error}): give another --storage.") from None
-
-
-def _open_database(url: str) -> RDBStorage:
-    for _ in range(10):
-        try:
-            return RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=6 * HEARTBEAT)
-        except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
-            why = error  # in an empty database another worker is just making the tables
-            time.sleep(1)
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-            why = error
-            break
-    reason = str(getattr(why, "orig", why)).splitlines()[0]
-    raise ValueError(f"The storage {re.sub(':[^:/@]*@', ':…@', url)} cannot be used ({reason}).")
-
-
-def repair(journal: Path) -> None:
-    """Cut off a last line that a full disk or a power cut has torn: a line written after it would spoil the journal."""
-    if _is_whole(journal):
-        return
-    lock = JournalFileSymlinkLock(f"{journal}")  # Optuna's own: nobody is just writing while we have it
-    lock.acquire()
-    try:
-        if not _is_whole(journal):
-            os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
-            print(f"{journal}: the last line was torn and is cut off; what it said is done again.")
-    finally:
-        lock.release()
-
-
-def _is_whole(journal: Path) -> bool:
-    if not journal.exists() or not journal.stat().st_size:
-        return True
-    with open(journal, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
 
 
 def ended(trial: FrozenTrial) -> bool:

@@ -9,16 +9,14 @@ import functools
 import hashlib
 import json
 import math
-import re
 import tomllib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import pandas
 from scipy import stats
 
-from labkit import files, labels, significance, sources
+from labkit import significance, sources
 
 CLAIMS = Path(__file__).parent / "claims.toml"
 RECORDS = sources.ROOT / "data" / "study"
@@ -139,55 +137,3 @@ def _compared(comparison: dict, paired: dict[int, tuple[float, float]]) -> dict:
     found = {"seeds": list(paired), "values": pairs, "d": d.tolist(), **significance.statistics(d), "won": int((d > 0).sum())}
     interval = stats.binomtest(found["won"], len(d)).proportion_ci(0.95, method="wilson")
     return found | {"won_interval": [float(interval.low), float(interval.high)]}
-
-
-def line(entry: dict) -> str:
-    """Return a claim in one line: id, verdict, difference with its interval, seeds, budget and device."""
-    if not entry["seeds"]:
-        return f"{entry['id']:4}{entry['verdict']}"
-    difference = f"{entry['mean']:+.4f}  {_interval(entry)}"
-    rests_on = f"seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
-    return f"{entry['id']:4}{entry['verdict']:25}{difference:32}margin {entry['margin']:<8g}{rests_on}"
-
-
-def _interval(entry: dict) -> str:
-    return f"[{entry['low']:+.4f}, {entry['high']:+.4f}]" if math.isfinite(entry["low"]) else ""  # one seed has none
-
-
-def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a claim: the sentence, the verdict, the difference with its interval, and what it rests on."""
-    rows = {}
-    for entry in entries:
-        shown = bool(entry["seeds"])
-        rows[entry["id"]] = {
-            "claim": entry["chinese" if lang == "zh" else "english"],
-            "verdict": labels.word(entry["verdict"], lang),
-            "difference": f"{entry['mean']:+.4f}" if shown else "",
-            "95 % interval": _interval(entry),
-            "margin": f"{entry['margin']:g}",
-            "seeds won": f"{entry['won']} of {len(entry['seeds'])}" if shown else "",
-            "p (Holm)": f"{entry['p_holm']:.3f}" if shown else "",
-            "budget": entry["budget"] if shown else "",
-            "device": ", ".join(entry["devices"]),
-        }
-    return pandas.DataFrame.from_dict(rows, orient="index")
-
-
-def markdown(entries: Sequence[dict], lang: str = "en") -> str:
-    """Return the table as Markdown, with what it rests on above it."""
-    rows = table(entries, lang).reset_index(names="id")
-    lines = [rows.columns, ["---"] * len(rows.columns), *rows.to_numpy()]
-    versions = ", ".join(sorted({version for entry in entries for version in entry["torch"]}))
-    head = f"Official data, torch {versions}, claims.toml {study()['sha256'][:12]}:"
-    return "\n".join([head, "", *(f"| {' | '.join(map(str, line))} |" for line in lines)]) + "\n"
-
-
-def write(readme: Path) -> None:
-    """Put the table into README between its marks, and ledger.json, with every seed, beside the records."""
-    entries = ledger()
-    text = readme.read_text(encoding="utf-8")
-    new = re.sub(r"(?<=<!-- claims -->\n).*?(?=<!-- /claims -->)", lambda _: markdown(entries), text, flags=re.DOTALL)
-    finite = json.loads(json.dumps(entries).replace("-Infinity", "null").replace("Infinity", "null"))
-    content = json.dumps({"claims_sha256": study()["sha256"], "claims": finite}, indent=1, ensure_ascii=False) + "\n"
-    files.write_whole(RECORDS / "ledger.json", lambda path: path.write_text(content, encoding="utf-8"))
-    files.write_whole(readme, lambda path: path.write_text(new, encoding="utf-8"))

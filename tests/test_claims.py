@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from labkit import arms, significance, verdicts
+from labkit import arms, claim_reports, significance, verdicts
 
 STUDY = verdicts.study()
 CLAIMS = STUDY["claims"]
@@ -181,8 +181,8 @@ def write(tmp_path, monkeypatch):
 def test_without_records_nothing_is_claimed(write):
     entries = verdicts.ledger()
     assert {entry["verdict"] for entry in entries} == {"not run yet"}
-    assert verdicts.line(entries[0]).split() == ["M1", "not", "run", "yet"]
-    assert len(verdicts.table(entries)) == 20
+    assert claim_reports.line(entries[0]).split() == ["M1", "not", "run", "yet"]
+    assert len(claim_reports.table(entries)) == 20
 
 
 def test_a_verdict_from_records_by_hand(write):
@@ -194,7 +194,7 @@ def test_a_verdict_from_records_by_hand(write):
     entry = verdicts.ledger()[0]
     assert (entry["id"], entry["verdict"], entry["won"], entry["budget"]) == ("M1", "points that way (n = 5)", 5, "reduced")
     assert entry["d"] == pytest.approx(leads) and entry["mean"] == pytest.approx(0.0108)
-    assert "points that way (n = 5)" in verdicts.line(entry) and "a CPU" in verdicts.line(entry)
+    assert "points that way (n = 5)" in claim_reports.line(entry) and "a CPU" in claim_reports.line(entry)
     assert verdicts.ledger(margins={"M1": 0.0109})[0]["verdict"] == "inconclusive", "a reader moves the margin"
     assert verdicts.ledger(seeds=2)[0]["seeds"] == [0, 1]
 
@@ -244,7 +244,7 @@ def test_the_committed_records_are_those_of_the_claims_as_they_stand():
 def test_readme_and_ledger_are_rendered_from_the_records():
     """`labkit claims report --write` was run after the last record."""
     readme = (Path(__file__).parent.parent / "README.md").read_text(encoding="utf-8")
-    assert verdicts.markdown(verdicts.ledger()) in readme
+    assert claim_reports.markdown(verdicts.ledger()) in readme
     stored = json.loads((verdicts.RECORDS / "ledger.json").read_text(encoding="utf-8"))
     assert [each["verdict"] for each in stored["claims"]] == [entry["verdict"] for entry in verdicts.ledger()]
     assert [each["d"] for each in stored["claims"]] == [entry["d"] for entry in verdicts.ledger()]

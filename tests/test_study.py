@@ -75,6 +75,19 @@ def test_a_cell_that_another_process_has_is_left_to_it(small):
     assert study.missing(["M2"], "reduced") == [(ARM, 0)] and study.run(["M2"], "reduced") == 0
 
 
+def test_workers_that_share_only_a_storage_end_with_all_records(small, monkeypatch):
+    """Each has folders of its own, as on two machines; the second finds everything done and gathers the records."""
+    pytest.importorskip("optuna")
+    url = str(small / "journal.log")
+    assert study.run(["M2"], "reduced", url) == 0
+    first = verdicts.records("reduced")
+    monkeypatch.setattr(verdicts, "RECORDS", small / "elsewhere")
+    monkeypatch.setenv("LABKIT_RUNS", str(small / "other runs"))
+    monkeypatch.setattr(study, "run_cell", None)  # nothing is run again
+    assert study.run(["M2"], "reduced", url) == 0
+    assert sorted(map(str, verdicts.records("reduced"))) == sorted(map(str, first)) and len(first) == 4
+
+
 def test_a_record_whose_source_would_now_give_another_result_is_stale(small, monkeypatch):
     study.run(["M2"], "reduced")
     assert study.stale("reduced") == []

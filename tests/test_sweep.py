@@ -14,7 +14,7 @@ from click.testing import CliRunner
 
 optuna = pytest.importorskip("optuna")
 
-from labkit import checkpoints, files, headless, settings, sources, sweep  # noqa: E402
+from labkit import checkpoints, files, headless, settings, sources, sweep, sweep_reports  # noqa: E402
 from labkit.cli import main  # noqa: E402
 from labkit.sweep import Sweep  # noqa: E402
 
@@ -118,11 +118,14 @@ def test_trials_are_compared_by_the_best_validation_accuracy(made_up_runs):
     assert study.best_value == pytest.approx(0.132) and study.best_params["hidden_dim"] == 128
     assert len(begun) == 6 and all(each["seed"] == 3 and Path(each["run_dir"]).parent == asked.folder for each in begun)
     assert len({each["run_dir"] for each in begun}) == 6
-    table = sweep.table(study)
+    table = sweep_reports.table(study)
     assert list(table["hidden_dim"]) == [128, 128, 64, 64, 32, 32] and set(table["state"]) == {"complete"}
-    written = sweep.write(study, asked.folder)
-    assert [path.name for path in written] == ["trials.csv", "parallel_coordinates.png", "importances.png"]
+    written = sweep_reports.write(study, asked)
+    assert [path.name for path in written] == ["trials.csv", "sweep.json", "parallel_coordinates.png", "importances.png"]
     assert all(path.stat().st_size > 100 for path in written)
+    record = json.loads(written[1].read_text())
+    assert record["grid"] == asked.grid and [each["hidden_dim"] for each in record["trials"]] == [128, 128, 64, 64, 32, 32]
+    assert record["environment"]["commit"] and "test" not in json.dumps(record["trials"])
     assert all(len(trial.intermediate_values) == 4 for trial in study.trials), "every epoch is reported"
     sweep.run(asked)
     assert len(begun) == 6, "what has ended is shown, not repeated"
@@ -131,9 +134,10 @@ def test_trials_are_compared_by_the_best_validation_accuracy(made_up_runs):
 @pytest.mark.parametrize("grid", [{"hidden_dim": [1, 2, 3]}, {"hidden_dim": [1, 2], "dropout": [0.1]}, {"hidden_dim": [7]}])
 def test_small_grids_can_be_shown(made_up_runs, tmp_path, grid):
     made_up_runs(lambda parameters: parameters["hidden_dim"] / 10)
-    study = sweep.run(Sweep(TEXT, grid=grid))
-    assert len(sweep.table(study)) == len(study.trials)
-    assert len(sweep.write(study, tmp_path)) == (3 if len(study.trials) > 1 else 1)
+    asked = Sweep(TEXT, grid=grid)
+    study = sweep.run(asked)
+    assert len(sweep_reports.table(study)) == len(study.trials)
+    assert len(sweep_reports.write(study, asked)) == (4 if len(study.trials) > 1 else 2)
 
 
 def test_a_search_stays_within_its_ranges_and_takes_whole_numbers_where_they_are_wanted(made_up_runs):
@@ -154,16 +158,17 @@ def test_a_trial_that_others_have_left_behind_is_ended(made_up_runs):
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 5 + ["PRUNED"] and len(begun) == 6
     last = study.trials[-1].intermediate_values
     assert 1 <= len(last) < 4 and all(value < 0.6 for value in last.values())
-    assert study.best_value > 0.9 and sweep.table(study).iloc[-1]["state"] == "pruned"
+    assert study.best_value > 0.9 and sweep_reports.table(study).iloc[-1]["state"] == "pruned"
 
 
 def test_a_run_that_fails_is_listed_with_its_reason(made_up_runs, tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.setattr(headless, "run", lambda notebook, output, options: (1, output))
-    study = sweep.run(Sweep(TEXT, grid={"hidden_dim": [1, 2]}))
-    table = sweep.table(study)
+    asked = Sweep(TEXT, grid={"hidden_dim": [1, 2]})
+    study = sweep.run(asked)
+    table = sweep_reports.table(study)
     assert list(table["state"]) == ["fail", "fail"] and "the run ended with 1; see " in table["why"].iloc[0]
-    assert [path.name for path in sweep.write(study, tmp_path)] == ["trials.csv"]
+    assert [path.name for path in sweep_reports.write(study, asked)] == ["trials.csv", "sweep.json"]
 
 
 SMALL = ["-p", "preset", "quick", "-p", "data_source", "sample", "-p", "num_examples", "200", "-p", "num_epochs", "2"]

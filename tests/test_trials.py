@@ -16,16 +16,16 @@ import pytest
 
 optuna = pytest.importorskip("optuna")
 
-from labkit import trials  # noqa: E402
+from labkit import storages, trials  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
 POINTS = {f"x = {x}": {"x": x} for x in range(12)}
 WORKER = """
 import sys, time
-from labkit import trials
+from labkit import storages, trials
 
-trials.HEARTBEAT, trials.SETTLED = 1, 5
+storages.HEARTBEAT, trials.SETTLED = 1, 5
 folder, url, seconds = sys.argv[1], sys.argv[2], float(sys.argv[3])
 points = {f"x = {x}": {"x": x} for x in range(12)}
 
@@ -98,7 +98,7 @@ def noted(folder, what):
 
 
 def values(url):
-    storage = trials.open_storage(url)
+    storage = storages.open_storage(url)
     study = optuna.load_study(study_name="study", storage=storage)
     return sorted(trial.value for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE)
 
@@ -247,5 +247,5 @@ def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path, content):
 )
 def test_a_storage_that_cannot_be_reached_is_one_sentence_without_the_password(url):
     with pytest.raises(ValueError, match="^The storage .* cannot be used") as error:
-        trials.open_storage(url)
+        storages.open_storage(url)
     assert "secret" not in str(error.value) and "\n" not in str(error.value)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import optuna
 
-from labkit import trials
+from labkit import storages, trials
 
 EPOCHS, MOST = 10, 50  # of a trial, reported one by one; trials that are timed at each size
 
@@ -21,7 +21,7 @@ EPOCHS, MOST = 10, 50  # of a trial, reported one by one; trials that are timed 
 def main() -> None:
     url = sys.argv[1] if len(sys.argv) > 1 else f"{tempfile.mkdtemp()}/journal.log"
     for size in map(int, (sys.argv[2] if len(sys.argv) > 2 else "0,1000,10000").split(",")):
-        storage = trials.open_storage(url)
+        storage = storages.open_storage(url)
         study = optuna.create_study(study_name=f"{size}", storage=storage, direction="maximize")
         space, reported = {"x": optuna.distributions.FloatDistribution(0, 1)}, dict.fromkeys(range(EPOCHS), 0.5)
         started = time.perf_counter()
