@@ -170,3 +170,19 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
     ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel(labels.word("difference as claimed, in margins (grey: too small to matter)", _language[0]))
     return figure
+
+
+def sweep_lines(trials: Sequence[Mapping], x: str, line: str) -> Figure:
+    """Draw the best validation accuracy of a sweep's trials over one parameter, a line for each value of another."""
+    figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
+    values = sorted({trial[line] for trial in trials})
+    for value, colour in zip(values, seaborn.color_palette("viridis", len(values)), strict=True):
+        points = sorted((trial[x], trial["validation accuracy"]) for trial in trials if trial[line] == value)
+        ax.plot(*zip(*points, strict=True), "o-", color=colour, label=f"{line} = {value}")
+    ax.set(xlabel=x, ylabel=word("validation accuracy"), xscale="log")
+    ax.set_xticks(sorted({trial[x] for trial in trials}), minor=False)
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.minorticks_off()
+    ax.legend(frameon=False)
+    seaborn.despine(ax=ax)
+    return figure

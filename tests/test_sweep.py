@@ -171,6 +171,21 @@ def test_a_run_that_fails_is_listed_with_its_reason(made_up_runs, tmp_path, monk
     assert [path.name for path in sweep_reports.write(study, asked)] == ["trials.csv", "sweep.json"]
 
 
+def test_the_script_for_slurm_is_one_that_sbatch_takes(tmp_path):
+    """No SLURM here: the rules are sbatch's. A shell is named first, directives come before commands, and bash can read it."""
+    readme = (sources.ROOT / "README.md").read_text(encoding="utf-8")
+    script = next(block for block in readme.split("```") if "#SBATCH" in block).strip("\n")
+    lines = script.splitlines()
+    directives = [line for line in lines if line.startswith("#SBATCH ")]
+    assert lines[0] == "#!/bin/bash" and lines[1 : 1 + len(directives)] == directives
+    options = {"job-name", "array", "ntasks", "gres", "cpus-per-task", "mem", "time", "signal", "requeue"}
+    assert {line.removeprefix("#SBATCH --").split("=")[0] for line in directives} == options
+    assert subprocess.run(["bash", "-n"], input=script, text=True).returncode == 0
+    command = script[script.index("sweep ") :].replace("\\\n", " ").split()
+    with main.commands["sweep"].make_context("sweep", [*command[1:]]) as context:  # raises for an option that is not ours
+        assert context.params["trials"] == 10_000 and context.params["storage"].startswith("postgresql+psycopg://")
+
+
 SMALL = ["-p", "preset", "quick", "-p", "data_source", "sample", "-p", "num_examples", "200", "-p", "num_epochs", "2"]
 
 
