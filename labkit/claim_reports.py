@@ -42,7 +42,13 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             "budget": entry["budget"] if shown else "",
             "device": ", ".join(entry["devices"]),
         }
-    return pandas.DataFrame.from_dict(rows, orient="index")
+    return pandas.DataFrame.from_dict(rows, orient="index").rename(columns=lambda name: labels.word(name, lang))
+
+
+def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
+    """Return verdicts side by side: by the margins and seeds that were fixed, and by a reader's."""
+    columns = [labels.word(name, lang) for name in ("margin", "seeds won", "95 % interval", "verdict")]
+    return table(fixed, lang)[columns].join(table(yours, lang)[columns], rsuffix=" *")
 
 
 def beside(entries: Sequence[dict]) -> pandas.DataFrame:

@@ -199,6 +199,18 @@ def test_a_verdict_from_records_by_hand(write):
     assert verdicts.ledger(seeds=2)[0]["seeds"] == [0, 1]
 
 
+def test_a_readers_verdicts_stand_beside_the_fixed_ones_in_both_languages(write):
+    write(
+        "reduced", [record(arm, seed, acc) for arm, acc in (("digits LSTM", 0.9), ("digits LeNet", 0.91)) for seed in range(5)]
+    )
+    fixed, yours = verdicts.ledger()[:1], verdicts.ledger({"M1": 0.02}, 3)[:1]
+    row = claim_reports.moved(fixed, yours).loc["M1"]
+    assert (row["margin"], row["margin *"], row["seeds won"], row["seeds won *"]) == ("0.002", "0.02", "5 of 5", "3 of 3")
+    assert (row["verdict"], row["verdict *"]) == ("points that way (n = 5)", "equivalent")
+    assert claim_reports.moved(fixed, yours, "zh").loc["M1"]["判定 *"] == "无实质差别"
+    assert claim_reports.sentences(fixed, "zh").startswith("**倾向成立 (n = 5)**\n\n- M1: 在 MNIST 上")
+
+
 def test_records_of_the_full_budget_supersede_once_they_are_complete(write):
     arms_ = ("digits LSTM", "digits LeNet")
     write("reduced", [record(arm, seed, 0.9) for arm in arms_ for seed in range(5)])

@@ -8,7 +8,7 @@ import nbformat
 import papermill
 import pytest
 
-from labkit import reports, results, sources
+from labkit import claim_reports, reports, results, sources, verdicts
 from labkit.settings import PARAMETERS
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -127,6 +127,17 @@ def test_the_record_is_that_of_the_outputs_and_readme_shows_it(path, code):
     rows = reports.summary(results.record(path.stem))
     assert rows in "".join(text_of(cell) for cell in code)
     assert rows in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+
+
+def test_the_verdicts_are_those_of_the_records_as_they_stand(path, code):
+    """Prose and sweep are rendered from committed records: a new record calls for the cells to be run again."""
+    shown = "".join(text_of(cell) for cell in code)
+    letter = "M" if path.stem == "01_mnist" else "I"
+    assert claim_reports.sentences([entry for entry in verdicts.ledger() if entry["id"].startswith(letter)]) in shown
+    if path.stem == "02_imdb":
+        swept = results.record("02_imdb_sweep")
+        assert f"the best with {swept['trials'][0]['point']}" in shown and swept["fixed"]["num_examples"] > 1_000
+        assert not swept["environment"]["changed_since"], "a sweep of committed code"
 
 
 def test_the_record_meets_the_report(path, request):

@@ -35,6 +35,18 @@ def test_curves_are_the_reports_two_by_two():
     assert len(plotting.training_curves({"RNN": history(1)}).axes) == 4
 
 
+def test_a_sweep_has_a_line_for_each_value_and_a_dot_for_each_trial():
+    accuracy = "validation accuracy"
+    trials = [{"hidden_dim": h, "dropout": d, accuracy: h / 1000 + d} for h in (256, 64) for d in (0.5, 0.1)]
+    (ax,) = plotting.sweep_lines(trials, "hidden_dim", "dropout").axes
+    assert [(list(line.get_xdata()), line.get_label()) for line in ax.lines] == [
+        ([64, 256], "dropout = 0.1"),
+        ([64, 256], "dropout = 0.5"),
+    ]
+    assert list(ax.lines[0].get_ydata()) == pytest.approx([0.164, 0.356])
+    assert ax.get_xlabel() == "hidden_dim" and ax.get_ylabel() == accuracy
+
+
 def test_confusion_matrices_show_counts():
     test = {"confusion": [[3, 1], [0, 0]], "accuracy": 0.75}
     figure = plotting.confusion_matrices({"RNN": test, "LSTM": test}, ("negative", "positive"))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import arms, files, mnist, study, verdicts
+from labkit import arms, files, machine, mnist, study, verdicts
 
 ARM = "digits LSTM"
 
@@ -86,6 +86,27 @@ def test_workers_that_share_only_a_storage_end_with_all_records(small, monkeypat
     monkeypatch.setattr(study, "run_cell", None)  # nothing is run again
     assert study.run(["M2"], "reduced", url) == 0
     assert sorted(map(str, verdicts.records("reduced"))) == sorted(map(str, first)) and len(first) == 4
+
+
+def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkeypatch):
+    begun = []
+
+    class Popen:
+        def __init__(self, command, env):
+            begun.append((command[1:], env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"]))
+
+        def wait(self):
+            return self.ends.pop()
+
+    monkeypatch.setattr(machine.subprocess, "Popen", Popen)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    Popen.ends = [0, 0, 0]
+    machine.run_workers(["claims", "run"], 3)
+    assert begun == [(["-m", "labkit.cli", "claims", "run"], "2", gpu) for gpu in ("3", "5", "3")]
+    Popen.ends = [0, 1]
+    with pytest.raises(RuntimeError, match="1 of 2 workers failed"):
+        machine.run_workers(["claims", "run"], 2)
 
 
 def test_a_record_whose_source_would_now_give_another_result_is_stale(small, monkeypatch):

@@ -376,3 +376,17 @@ def test_a_model_that_diverged_is_marked_in_the_tables():
     model["diverged"] = {"epoch": 1, "step": 3, "seed": 42, "learning_rate": 1e-3}
     assert reports.table({"RNN": model}).loc["RNN", "best epoch"] == "diverged in 1"
     assert reports.validation_table({"RNN": []}).loc["RNN", "best epoch"] == "none"
+
+
+def test_another_process_can_look_at_the_epochs_that_have_ended(data, tmp_path, interrupt_in):
+    looked_at = Checkpoints(tmp_path / "run", "LSTM")
+    assert looked_at.history() == [], "the folder is not there yet"
+    (tmp_path / "run").mkdir()
+    interrupt_in(epoch=3)
+    with pytest.raises(KeyboardInterrupt):
+        train(tmp_path / "run", data)
+    assert [epoch["epoch"] for epoch in looked_at.history()] == [1, 2]
+    assert [epoch["epoch"] for epoch in looked_at.history(1)] == [2] and looked_at.history(2) == []
+    newest = max((tmp_path / "run").glob("*.pt"))
+    newest.write_bytes(newest.read_bytes()[:-1])
+    assert looked_at.history() == [], "one that is just not readable says nothing, and nothing is printed or raised"
