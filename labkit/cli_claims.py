@@ -32,11 +32,9 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | N
         try:
             click.echo(f"budget {budget}: {len(study.missing(ids, budget))} cells to run")
             if workers > 1:
-                machine.run_workers(
-                    ["claims", "run", *ids, "--budget", budget, *(("--storage", storage) if storage else ())], workers
-                )
+                machine.run_workers([*sys.argv[1:], "--workers", "1"], workers)
             left = study.run(ids, budget, storage)
-        except (ValueError, RuntimeError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             sys.exit(str(error))
         click.echo(f"done; {left} cells are with other processes" if left else "done: every cell has its record")
 
@@ -63,6 +61,9 @@ def stale(budget: str | None) -> None:
     """List the records whose arm would now give other results."""
     from labkit import study
 
-    found = study.stale(budget or study.default_budget())
+    try:
+        found = study.stale(budget or study.default_budget())
+    except ValueError as error:
+        sys.exit(str(error))
     click.echo("\n".join(found) or "none: every arm's golden run gives the loss that its records name")
     sys.exit(bool(found))

@@ -45,7 +45,7 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
             if workers > 1:
                 machine.run_workers([*sys.argv[1:], "--workers", "1"], workers)
             study = sweeps.run(asked, storage)
-        except (ValueError, RuntimeError, sweeps.optuna.exceptions.OptunaError) as error:
+        except (ValueError, RuntimeError, OSError) as error:
             sys.exit(f"{error}")
         if "LABKIT_WORKER" in os.environ:  # whoever started the workers shows the results
             return

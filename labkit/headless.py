@@ -24,6 +24,7 @@ from labkit import files, settings, sources
 # Of numbers made on another machine or by other versions. A tanh RNN makes much of a last bit: quick runs with other
 # instructions, or one thread instead of two, were up to 0.022 away in test accuracy, and up to 0.009 for other models.
 TOLERANCE, RNN_TOLERANCE = 0.02, 0.05
+KERNEL_DIED = 138  # papermill's exit code then
 SAME_MACHINE = ("python", "platform", "device_name", "capability", "cpu", "blas", "tf32", "versions", "labkit_sha256")
 
 
@@ -50,7 +51,7 @@ def run(notebook: Path, output: Path | None, options: list[str], threads: int | 
             quiet = ["--log-level", "WARNING"]  # it would name the file of its own
             with papermill.make_context("papermill", [str(notebook), str(partial), *quiet, *options]) as context:
                 papermill.invoke(context)
-        except SystemExit as error:  # 138: the kernel died
+        except SystemExit as error:  # KERNEL_DIED, for example
             code = error.code
         except Exception as error:
             code = 1
@@ -60,7 +61,7 @@ def run(notebook: Path, output: Path | None, options: list[str], threads: int | 
                 raise
         finally:
             where = _put_in_place(partial, output or folder / notebook.name, to_run=not output)
-    if stopped and code:
+    if stopped:
         raise KeyboardInterrupt(stopped[0])
     return code, where
 
@@ -119,6 +120,11 @@ def printed(notebook: Path) -> str:
     """Return what an executed notebook printed. Raises ValueError for a file that is no notebook."""
     cells = nbformat.read(notebook, as_version=4).cells
     return "".join(output.get("text", "") for cell in cells for output in cell.get("outputs", []))
+
+
+def code(notebook: Path) -> str:
+    """Return the code of a notebook's cells."""
+    return "\n".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
 
 
 def rerun(folder: Path, notebook: Path | None = None) -> tuple[list[tuple[str, str]], list[str]]:

@@ -46,14 +46,16 @@ def run_workers(arguments: list[str], workers: int) -> None:
     threads = max(1, torch.get_num_threads() // workers)
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))).split(",")
     processes = []
-    for k in range(workers):
-        own = {"LABKIT_WORKER": f"{k}", "OMP_NUM_THREADS": f"{threads}", "CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)]}
-        processes.append(subprocess.Popen([sys.executable, "-m", "labkit.cli", *arguments], env=os.environ | own))
     try:
+        for k in range(workers):
+            own = {"LABKIT_WORKER": f"{k}", "OMP_NUM_THREADS": f"{threads}", "CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)]}
+            processes.append(subprocess.Popen([sys.executable, "-m", "labkit.cli", *arguments], env=os.environ | own))
         failed = sum(process.wait() != 0 for process in processes)
-    except KeyboardInterrupt:
+    except BaseException as error:
+        heard = isinstance(error, KeyboardInterrupt) and not error.args  # Ctrl-C, which the terminal has told all of them
         for process in processes:
-            process.terminate()
+            if not heard:
+                process.terminate()
         for process in processes:
             process.wait()
         raise

@@ -12,6 +12,42 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
 HEARTBEAT = 10  # seconds: a database hears of a trial so often, and takes it for lost after six times as many
+BEGINNING = b'{"op_code":'  # of every line of a journal
+
+
+class MendingLock(JournalFileSymlinkLock):
+    """Optuna's lock of a journal; whoever has got it finds, and leaves, whole lines.
+
+    A line that a full disk or a power cut has torn is cut off: what is written behind it would spoil the journal for all.
+    """
+
+    def __init__(self, journal: Path):
+        super().__init__(f"{journal}")
+        self.journal = journal
+
+    def acquire(self) -> bool:
+        super().acquire()
+        try:
+            _cut_off_torn_line(self.journal)
+        except BaseException:
+            self.release()
+            raise
+        return True
+
+
+def _cut_off_torn_line(journal: Path) -> None:
+    """Cut off a last line that is torn. Raises ValueError for a file that is no journal, which stays as it is."""
+    with open(journal, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        if file.read() in (b"", b"\n"):
+            return
+        file.seek(0)
+        whole, _, torn = file.read().rpartition(b"\n")
+    if not all(line.startswith(BEGINNING[: len(line)]) for line in [*whole.splitlines(), torn]):
+        raise ValueError("its lines are none of a journal's")
+    os.truncate(journal, size - len(torn))
+    print(f"{journal}: the last line was torn and is cut off; what it said is done again.")
 
 
 def open_storage(url: str) -> BaseStorage:
@@ -22,45 +58,33 @@ def open_storage(url: str) -> BaseStorage:
     if "://" in url:
         return _open_database(url)
     path = Path(url).expanduser().resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    repair(path)
     try:
-        return JournalStorage(JournalFileBackend(f"{path}"))
-    except (ValueError, KeyError) as error:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+        lock = MendingLock(path)
+        lock.acquire()
+        lock.release()
+        return JournalStorage(JournalFileBackend(f"{path}", lock))
+    except OSError as error:
+        raise ValueError(f"The storage {path} cannot be used ({error.strerror}).") from None
+    except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} is no journal of Optuna, or damaged ({error}): give another --storage.") from None
 
 
 def _open_database(url: str) -> RDBStorage:
+    if url.startswith("sqlite"):
+        raise ValueError("SQLite lets two workers take the same trial: give a journal file or the URL of a PostgreSQL server.")
     for _ in range(10):
         try:
-            return RDBStorage(url, heartbeat_interval=HEARTBEAT, grace_period=6 * HEARTBEAT)
+            # a connection only while it is needed: a hundred workers would hold more than a server allows by default
+            how = {"engine_kwargs": {"poolclass": sqlalchemy.pool.NullPool}}
+            return RDBStorage(url, **how, heartbeat_interval=HEARTBEAT, grace_period=6 * HEARTBEAT)
         except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
             why = error  # in an empty database another worker is just making the tables
             time.sleep(1)
-        except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
             why = error
             break
     reason = str(getattr(why, "orig", why)).splitlines()[0]
-    raise ValueError(f"The storage {re.sub(':[^:/@]*@', ':…@', url)} cannot be used ({reason}).")
-
-
-def repair(journal: Path) -> None:
-    """Cut off a last line that a full disk or a power cut has torn: a line written after it would spoil the journal."""
-    if _is_whole(journal):
-        return
-    lock = JournalFileSymlinkLock(f"{journal}")  # Optuna's own: nobody is just writing while we have it
-    lock.acquire()
-    try:
-        if not _is_whole(journal):
-            os.truncate(journal, journal.read_bytes().rfind(b"\n") + 1)
-            print(f"{journal}: the last line was torn and is cut off; what it said is done again.")
-    finally:
-        lock.release()
-
-
-def _is_whole(journal: Path) -> bool:
-    if not journal.exists() or not journal.stat().st_size:
-        return True
-    with open(journal, "rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read() == b"\n"
+    shown = re.sub("//.*@", "//…@", url)  # a password may stand there, with any sign in it
+    raise ValueError(f"The storage {shown} cannot be used ({reason}).")

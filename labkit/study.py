@@ -25,6 +25,7 @@ def run_cell(arm: str, seed: int, budget: str, checkpoints: Checkpoints | None =
     how, data = verdicts.study()["arms"][arm], arms.load(arm, budget)
     size = verdicts.study()["budgets"][budget][how["data"]]
     run = arms.fit(arm, data, seed, size["num_epochs"], checkpoints)
+    device = next(run.model.parameters()).device.type
     logits = training.predict(run.model, data.test).cpu()
     test = metrics.test_scores(logits, data.test.y)
     reached = {} if run.diverged else arms.measures(run.history, test)
@@ -49,7 +50,7 @@ def run_cell(arm: str, seed: int, budget: str, checkpoints: Checkpoints | None =
         "data": {"source": data.source, "sha256": data.sha256},
         "golden": arms.golden(arm, budget),
         "claims_sha256": verdicts.study()["sha256"],
-        "environment": machine.environment(next(run.model.parameters()).device.type),
+        "environment": machine.environment(device),
         "date": f"{datetime.date.today()}",
     }
 
@@ -85,20 +86,25 @@ def run(ids: Sequence[str], budget: str, storage: str | None = None) -> int:
     return len(missing(ids, budget))
 
 
-def _share(cells: list[tuple[str, int]], budget: str, storage: str) -> None:
+def _share(asked: list[tuple[str, int]], budget: str, storage: str) -> None:
     """Run cells together with all workers of a storage, and keep the records of all."""
-    from labkit import trials  # wants Optuna
+    try:
+        from labkit import trials
+    except ImportError as error:
+        raise RuntimeError(f"{error.name} is not installed: pip install -e '.[sweep]'") from error
 
-    by_name = {f"{arm}, seed {seed}": (arm, seed) for arm, seed in cells}
+    seeds = range(verdicts.study()["budgets"][budget]["seeds"])
+    by_name = {f"{arm}, seed {seed}": (arm, seed) for arm in verdicts.study()["arms"] for seed in seeds}
+    points = {name: {} for name, cell in by_name.items() if cell in asked}
 
     def run_trial(trial) -> float:
         record = _run_and_keep(*by_name[trial.user_attrs["point"]], budget)
         trial.set_user_attr("record", record)
         return record["test"]["accuracy"]
 
-    study = trials.work(f"claims-{budget}-{verdicts.study()['sha256'][:8]}", storage, dict.fromkeys(by_name, {}), run_trial)
-    for name, tried in trials.by_point(study).items():
-        if name in by_name and by_name[name] in missing((), budget) and "record" in tried[-1].user_attrs:
+    name = f"claims-{budget}-{verdicts.study()['sha256'][:8]}-{machine.SOURCE_SHA256[:8]}"
+    for tried in trials.by_point(trials.work(name, storage, points, run_trial)).values():
+        if "record" in tried[-1].user_attrs:
             _keep(tried[-1].user_attrs["record"])
 
 
@@ -123,7 +129,9 @@ def _keep(record: dict) -> None:
     path = verdicts.RECORDS / f"{record['budget']}.jsonl"
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(path.with_name(f".{path.name}.lock")):
-        verdicts.records(record["budget"])  # raises for a line that is no record, before anything is written
+        there = verdicts.records(record["budget"])  # raises for a line that is no record, before anything is written
+        if any((other["arm"], other["seed"]) == (record["arm"], record["seed"]) for other in there):
+            return  # another worker has gathered it
         old = path.read_text(encoding="utf-8") if path.exists() else ""
         line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
         files.write_whole(path, lambda partial: partial.write_text(old + line, encoding="utf-8"))

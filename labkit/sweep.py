@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import contextlib
+import functools
 import hashlib
 import io
 import itertools
@@ -16,6 +17,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 
 import optuna
 import psutil
@@ -23,6 +25,7 @@ from optuna.trial import Trial
 
 from labkit import files, headless, machine, settings, sources, trials
 from labkit.checkpoints import Checkpoints
+from labkit.checkpoints import delete as delete_checkpoints
 
 LOOK = 1.0  # seconds between two looks at the checkpoints of a running trial
 MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("RNN", "LSTM")}  # that a sweep can tune
@@ -39,10 +42,12 @@ class Sweep:
     fixed: dict[str, object] = field(default_factory=dict)  # the other parameters
     model: str = "LSTM"  # whose best validation accuracy is maximised
 
-    @property
+    @functools.cached_property
     def name(self) -> str:
-        """The same for all workers that were given the same; more trials can be asked of a search later."""
-        space = json.dumps([machine.SOURCE_SHA256, self.grid, self.search, self.fixed, self.model], sort_keys=True)
+        """The same for all workers that were given the same and would do the same; a search can be asked for more trials."""
+        lab = self._resolved(self.fixed)
+        same = [machine.SOURCE_SHA256, headless.code(self.notebook), lab.preset, lab.data_source, lab.precision]
+        space = json.dumps([same, self.grid, self.search, self.fixed, self.model])
         return f"{self.notebook.stem}-{hashlib.sha256(space.encode()).hexdigest()[:8]}"
 
     @property
@@ -76,8 +81,17 @@ class Sweep:
         for point in self.points().values() if self.grid else corners:
             if twice := set(point) & set(self.fixed) | {"run_dir", "fresh"} & {*point, *self.fixed}:
                 raise settings.SettingsError(f"{', '.join(sorted(twice))}: given twice, or chosen by the sweep itself.")
-            with contextlib.redirect_stdout(io.StringIO()):  # each run will say which data it has
-                settings.resolve(self.notebook.stem, **(self.fixed | point))
+            self._resolved(self.fixed | point)
+
+    def _resolved(self, parameters: dict) -> SimpleNamespace:
+        with contextlib.redirect_stdout(io.StringIO()):  # each run will say which data it has
+            return settings.resolve(self.notebook.stem, **parameters)
+
+    def pruner(self) -> optuna.pruners.BasePruner:
+        """A grid is wanted whole; a search ends what is worse than half of the others, after a third of its epochs."""
+        if self.grid:
+            return optuna.pruners.NopPruner()
+        return optuna.pruners.MedianPruner(n_warmup_steps=self._resolved(self.fixed).num_epochs // 3)
 
 
 def read_values(texts: Sequence[str], separator: str) -> dict[str, list]:
@@ -86,7 +100,7 @@ def read_values(texts: Sequence[str], separator: str) -> dict[str, list]:
     for text in texts:
         name, _, values = text.partition("=")
         parts = values.split(separator)
-        if not name or not all(parts) or name in found:
+        if "[" in values or not name or not all(parts) or name in found:
             raise settings.SettingsError(
                 f"{text!r} cannot be read: write hidden_dim=64,128 or hidden_dim=64..512, a name once."
             )
@@ -108,7 +122,7 @@ def run(sweep: Sweep, storage: str | None = None) -> optuna.Study:
     """
     sweep.check()
     url = storage or f"{sweep.folder / 'journal.log'}"
-    return trials.work(sweep.name, url, sweep.points(), lambda trial: run_trial(trial, sweep))
+    return trials.work(sweep.name, url, sweep.points(), lambda trial: run_trial(trial, sweep), sweep.pruner())
 
 
 def run_trial(trial: Trial, sweep: Sweep) -> float:
@@ -121,17 +135,21 @@ def run_trial(trial: Trial, sweep: Sweep) -> float:
         whole = settings.PARAMETERS[sweep.notebook.stem][name].kind is int
         suggest = trial.suggest_int if whole else trial.suggest_float
         point[name] = suggest(name, low, high, log=low > 0 and high / low >= 100)
-    folder = sweep.folder / hashlib.sha256(json.dumps(point, sort_keys=True).encode()).hexdigest()[:12]
+    known = json.dumps([trial.user_attrs["point"], point], sort_keys=True)
+    folder = sweep.folder / hashlib.sha256(known.encode()).hexdigest()[:12]
     trial.set_user_attr("run_dir", f"{folder}")
-    options = ["--no-progress-bar", *headless.packed(sweep.fixed | point | {"run_dir": f"{folder}"})]
-    with _watched(trial, Checkpoints(folder, sweep.model)) as hopeless:
-        code, where = headless.run(sweep.notebook, folder / sweep.notebook.name, options)
-    if code and hopeless.is_set():
-        raise optuna.TrialPruned
-    if code:
-        raise trials.TrialError(f"the run ended with {code}; see {where}")
-    models = files.read_json(folder / "result.json")["models"]
-    history = models[sweep.model]["history"]
+    wait_until_free(folder)
+    if not (folder / "result.json").exists():
+        # fresh: what a worker with another device or number of threads has begun is not gone on with, but begun again
+        parameters = headless.packed(sweep.fixed | point | {"run_dir": f"{folder}", "fresh": True})
+        with _watched(trial, Checkpoints(folder, sweep.model)) as hopeless:
+            code, where = headless.run(sweep.notebook, folder / sweep.notebook.name, ["--no-progress-bar", *parameters])
+        if code == headless.KERNEL_DIED:  # there was no memory left, for example
+            raise trials.TrialLost
+        if code:
+            delete_checkpoints(folder)
+            raise optuna.TrialPruned if hopeless.is_set() else trials.TrialError(f"the run ended with {code}; see {where}")
+    history = files.read_json(folder / "result.json")["models"][sweep.model]["history"]
     if not history:
         raise trials.TrialError("the loss was no number in the first epoch")
     reported = trial.study.get_trials(deepcopy=False)[trial.number].intermediate_values
@@ -143,6 +161,15 @@ def run_trial(trial: Trial, sweep: Sweep) -> float:
     return best
 
 
+def wait_until_free(folder: Path) -> None:
+    """Wait for as long as another process has a folder: a kernel that outlives its worker, or one that was taken for lost."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        with contextlib.suppress(files.InUseError):
+            files.claim(folder)
+            return files.let_go(folder)
+
+
 @contextlib.contextmanager
 def _watched(trial: Trial, checkpoints: Checkpoints) -> Iterator[threading.Event]:
     """Report each epoch of a running trial; interrupt it, and set the event that this yields, if others did better by then."""
@@ -150,7 +177,7 @@ def _watched(trial: Trial, checkpoints: Checkpoints) -> Iterator[threading.Event
 
     def watch():
         seen = 0
-        with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # somebody else took this trial for lost
+        with contextlib.suppress(optuna.exceptions.OptunaError, OSError, ValueError):  # a storage that is gone ends the looking
             while not over.wait(LOOK):
                 finished = checkpoints.history(seen)
                 for epoch in finished:

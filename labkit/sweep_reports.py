@@ -40,6 +40,7 @@ def write(study: optuna.Study, sweep: Sweep) -> list[Path]:
     """Write trials.csv, sweep.json and Optuna's parallel coordinates and importances into the sweep's folder; return where."""
     from optuna.visualization import matplotlib as figures
 
+    sweep.folder.mkdir(parents=True, exist_ok=True)
     folder, text = sweep.folder, json.dumps(record(study, sweep), indent=1, ensure_ascii=False) + "\n"
     written = [files.write_whole(folder / "trials.csv", lambda path: table(study).to_csv(path))]
     written.append(files.write_whole(folder / "sweep.json", lambda path: path.write_text(text, encoding="utf-8")))

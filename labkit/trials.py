@@ -7,6 +7,7 @@ nothing: what it had begun is seen to be without a worker and put back in line, 
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import random
 import socket
@@ -17,7 +18,8 @@ from pathlib import Path
 
 import optuna
 from filelock import FileLock, Timeout
-from optuna.storages import JournalStorage
+from optuna.pruners import BasePruner
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from labkit import storages
@@ -33,35 +35,54 @@ class TrialError(RuntimeError):
     """A trial that has failed and would fail again; its message says why."""
 
 
-def work(name: str, url: str, points: dict[str, dict], run: Callable[[Trial], float]) -> optuna.Study:
+class TrialLost(RuntimeError):
+    """A trial that came to nothing by no fault of its own, and may be tried again."""
+
+
+def work(
+    name: str, url: str, points: dict[str, dict], run: Callable[[Trial], float], pruner: BasePruner | None = None
+) -> optuna.Study:
     """Run trials of the study `name` until every point has one that has ended, whoever ran it, and return the study.
 
     url: of a database, or the path of a journal file on a folder that all workers see. points: the parameters that are fixed,
-    by a name of the point; none are for a search. run: returns the value to maximise, or raises TrialPruned or TrialError.
+    by a name of the point; none are for a search. run: returns the value to maximise, or raises TrialPruned, TrialError or
+    TrialLost. Raises ValueError or RuntimeError if the storage cannot be used, or no more.
     """
+    url = url if "://" in url else f"{Path(url).expanduser().resolve()}"
     storage = storages.open_storage(url)
-    pruner = optuna.pruners.MedianPruner()
-    study = optuna.create_study(study_name=name, storage=storage, direction="maximize", pruner=pruner, load_if_exists=True)
+    how = {"direction": "maximize", "pruner": pruner or optuna.pruners.NopPruner(), "load_if_exists": True}
     with _sign_of_life(url) as me:
-        seen_since = {}
-        while True:
-            if isinstance(storage, JournalStorage):
-                storages.repair(Path(url))
-            _give_up_lost(study, url, seen_since)
-            unfinished = study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
-            running = sum(trial.state == TrialState.RUNNING for trial in unfinished)
-            missing = _missing(study, points)
-            if running == len(unfinished) and missing:
-                # near the front, so that a worker alone keeps their order, and many seldom meet
-                point = random.choice(list(missing)[: 1 + 4 * running])
-                study.enqueue_trial(missing[point], user_attrs={"point": point})
-            elif unfinished and running == len(unfinished):
-                time.sleep(1)
-                continue
-            elif not unfinished:
-                return study
-            with contextlib.suppress(optuna.exceptions.UpdateFinishedTrialError):  # taken for lost, it was given to another
-                study.optimize(lambda trial: _run_one(trial, me, run, "://" in url), n_trials=1, catch=TrialError)
+        try:
+            study = optuna.create_study(study_name=name, storage=storage, **how)
+            _work(study, url, points, functools.partial(_run_one, me=me, storage=storage, run=run))
+        except optuna.exceptions.StorageInternalError as error:
+            raise RuntimeError(f"The storage failed ({error}). The same command goes on from here.") from error
+    return study
+
+
+def _work(study: optuna.Study, url: str, points: dict[str, dict], run_one: Callable[..., float]) -> None:
+    seen_since = {}
+    while True:
+        _give_up_lost(study, url, seen_since)
+        unfinished = study.get_trials(deepcopy=False, states=(TrialState.WAITING, TrialState.RUNNING))
+        running = sum(trial.state == TrialState.RUNNING for trial in unfinished)
+        missing = _missing(study, points)
+        if running == len(unfinished) and missing:
+            # near the front, so that a worker alone keeps their order, and many seldom meet
+            point = random.choice(list(missing)[: 1 + 4 * running])
+            study.enqueue_trial(missing[point], user_attrs={"point": point})
+        elif unfinished and running == len(unfinished):
+            time.sleep(1)
+            continue
+        elif not unfinished:
+            return
+        begun, raised = [], []
+        try:
+            study.optimize(functools.partial(run_one, begun=begun, raised=raised), n_trials=1, catch=(TrialError, TrialLost))
+        except (optuna.exceptions.OptunaError, ValueError, AssertionError):
+            if raised or not begun or study.get_trials(deepcopy=False)[begun[0]].state != TrialState.FAIL:
+                raise
+            print("A trial of this worker had been taken for lost and was given to another: what that one finds counts.")
 
 
 def ended(trial: FrozenTrial) -> bool:
@@ -79,26 +100,33 @@ def by_point(study: optuna.Study) -> dict[str, list[FrozenTrial]]:
 
 
 def _missing(study: optuna.Study, points: dict[str, dict]) -> dict[str, dict]:
-    """Return the points that have no trial, or whose last one was lost, with their parameters; a lost trial's are kept."""
+    """Return the points that no trial has ended or is at, with their parameters; what a lost trial had drawn is kept."""
     found = dict(points)
     for name, tried in by_point(study).items():
-        last = tried[-1]
         lost = sum("stopped" not in trial.user_attrs for trial in tried)
-        if ended(last) or last.state != TrialState.FAIL or lost >= TRIES:
+        if any(ended(trial) or trial.state != TrialState.FAIL for trial in tried) or lost >= TRIES:
             found.pop(name, None)
         elif name in found:
-            found[name] = last.params or points[name]
+            found[name] = tried[-1].system_attrs.get("fixed_params", {}) | tried[-1].params
     return found
 
 
-def _run_one(trial: Trial, me: str, run: Callable[[Trial], float], has_heartbeat: bool) -> float:
-    time.sleep(0.2 if has_heartbeat else 0)  # let the first be heard: a trial that never had one is not taken for lost
+def _run_one(
+    trial: Trial, me: str, storage: BaseStorage, run: Callable[[Trial], float], begun: list[int], raised: list[Exception]
+) -> float:
+    """Run a trial that has just begun, unless another is at its point, or has ended it.
+
+    begun: gets its number. raised: gets an error of the run's own, to tell it from one of the storage.
+    """
+    begun.append(trial.number)
+    if isinstance(storage, RDBStorage):
+        storage.record_heartbeat(trial._trial_id)  # Optuna's thread is about to: a trial without any is never taken for lost
     trial.set_user_attr("worker", me)
     # reproducible with one worker, and different random numbers for each of many
     trial.study.sampler = optuna.samplers.TPESampler(seed=trial.number, constant_liar=True)
     name = trial.user_attrs.get("point")
-    others = by_point(trial.study).get(name, [])
-    if name is None or any(other.number < trial.number and other.state != TrialState.FAIL for other in others):
+    before = [other for other in by_point(trial.study).get(name, []) if other.number < trial.number]
+    if name is None or any(ended(other) or other.state != TrialState.FAIL for other in before):
         trial.set_user_attr("surplus", True)  # two workers had put the point in line at the same time
         raise TrialError("surplus")
     try:
@@ -107,7 +135,13 @@ def _run_one(trial: Trial, me: str, run: Callable[[Trial], float], has_heartbeat
         trial.set_user_attr("failed", f"{error}")
         raise
     except KeyboardInterrupt:
-        trial.set_user_attr("stopped", True)  # by a person or a scheduler: no fault of its own
+        with contextlib.suppress(optuna.exceptions.OptunaError):
+            trial.set_user_attr("stopped", True)  # by a person or a scheduler: no fault of its own
+        raise
+    except optuna.exceptions.OptunaError:
+        raise
+    except Exception as error:
+        raised.append(error)
         raise
 
 
@@ -118,14 +152,15 @@ def _sign_of_life(url: str) -> Iterator[str]:
     if "://" in url:
         yield me
         return
-    lock = FileLock(_lock_of(url, me))
-    with lock:
-        yield me
-    Path(lock.lock_file).unlink(missing_ok=True)
+    try:
+        with FileLock(_lock_of(url, me)):
+            yield me
+    finally:
+        _lock_of(url, me).unlink(missing_ok=True)
 
 
-def _lock_of(url: str, worker: str) -> Path:
-    path = Path(url).expanduser().resolve()
+def _lock_of(journal: str, worker: str) -> Path:
+    path = Path(journal)
     return path.with_name(f".{path.name}-{worker}.lock")
 
 

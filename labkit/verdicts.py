@@ -22,6 +22,7 @@ CLAIMS = Path(__file__).parent / "claims.toml"
 RECORDS = sources.ROOT / "data" / "study"
 BUDGETS = ("report", "reduced")  # records of the first supersede those of the second
 EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs both arms
+TIMED = (EQUAL_TIME, "log of the seconds an epoch")
 JOINS: dict[str, Callable] = {"sum": sum, "largest": max}
 LESS_IS_BETTER = ("area", "first", "last", "log", "rise", "slope", "spread")  # how such measures begin
 
@@ -70,22 +71,25 @@ def values(comparison: dict, cells: dict[tuple[str, int], dict], seed: int) -> t
     if any(record is None for side in sides for record in side):
         return None
     measure, join = comparison["measure"], JOINS[comparison["join"]]
+    if measure in TIMED and len({record["environment"]["device_name"] for side in sides for record in side}) > 1:
+        return None  # their seconds cannot be compared
     if measure == EQUAL_TIME:
-        return _at_equal_time(*(side[0]["history"] for side in sides))
+        reached = _at_equal_time(*(side[0]["history"] for side in sides))
+        return tuple(-math.inf if side[0]["diverged"] else value for side, value in zip(sides, reached, strict=True))
     worst = math.inf if measure.startswith(LESS_IS_BETTER) else -math.inf
     reached = [[worst if record["diverged"] else record["measures"][measure] for record in side] for side in sides]
     return tuple(float(join(side)) if side else 0.0 for side in reached)
 
 
-def _at_equal_time(*histories: list[dict]) -> tuple[float, ...]:
+def _at_equal_time(*histories: list[dict]) -> list[float]:
     """Return each arm's validation accuracy when the fastest had ended: that of its last epoch by then, 0 if there was none."""
-    until = min(sum(epoch["seconds"] for epoch in history) for history in histories)
+    times = [np.cumsum([0.0, *(epoch["seconds"] for epoch in history)])[1:] for history in histories]
+    until = min((ended[-1] for ended in times if len(ended)), default=0.0)
     reached = []
-    for history in histories:
-        ended = np.cumsum([epoch["seconds"] for epoch in history])
+    for history, ended in zip(histories, times, strict=True):
         in_time = [epoch["val_accuracy"] for epoch, at in zip(history, ended, strict=True) if at <= until]
         reached.append(in_time[-1] if in_time else 0.0)
-    return tuple(reached)
+    return reached
 
 
 def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) -> list[dict]:
@@ -95,9 +99,9 @@ def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) ->
     """
     cells = {budget: {(each["arm"], each["seed"]): each for each in records(budget)} for budget in BUDGETS}
     entries = [_entry(each, cells, (margins or {}).get(each["id"], each["margin"]), seeds) for each in study()["claims"]]
-    corrected = significance.holm({entry["id"]: entry["p"] for entry in entries if entry["seeds"]})
+    corrected = significance.holm({entry["id"]: entry["p"] for entry in entries})  # all: what has not run has p = 1
     for entry in entries:
-        entry["p_holm"] = corrected.get(entry["id"], 1.0)
+        entry["p_holm"] = corrected[entry["id"]]
         found = significance.verdict(entry["low"], entry["high"], entry["p_holm"], entry["margin"], len(entry["seeds"]))
         entry["verdict"] = found if entry["seeds"] else "not run yet"
     return entries

@@ -236,7 +236,35 @@ def test_equal_time_by_hand(write):
     """One arm needs 1 s an epoch, the other 2.5: when the first has ended after 3 s, the other has done one epoch."""
     slow = [{"val_accuracy": accuracy, "seconds": 2.5} for accuracy in (0.6, 0.7, 0.8)]
     fast = [{"val_accuracy": accuracy, "seconds": 1.0} for accuracy in (0.5, 0.55, 0.58)]
-    assert verdicts._at_equal_time(fast, slow) == (0.58, 0.6)
+    assert verdicts._at_equal_time(fast, slow) == [0.58, 0.6]
+
+
+def test_the_fastest_arm_has_its_last_epoch_at_equal_time():
+    """Ten times 0.1 s, added one by one, is not what a compensated sum of them gives."""
+    fast = [{"val_accuracy": k / 10, "seconds": 0.1} for k in range(10)]
+    assert verdicts._at_equal_time(fast, [{"val_accuracy": 0.5, "seconds": 9.0}]) == [0.9, 0.0]
+
+
+def test_an_arm_that_diverged_loses_at_equal_time_and_seconds_of_two_machines_are_not_compared(write):
+    cells = {("digits LSTM", 0): record("digits LSTM", 0, 0.9), ("digits LeNet", 0): record("digits LeNet", 0, 0.8)}
+    comparison = verdicts.comparisons(verdicts.claim("M1"))[1]
+    assert verdicts.values(comparison, cells, 0) == (0.8, 0.9)
+    cells["digits LSTM", 0] |= {"diverged": {"epoch": 1}, "history": []}
+    assert verdicts.values(comparison, cells, 0) == (0.8, -math.inf)
+    cells["digits LSTM", 0] |= {"environment": {"device_name": "another CPU"}}
+    assert verdicts.values(comparison, cells, 0) is None
+    assert verdicts.values(verdicts.comparisons(verdicts.claim("M1"))[0], cells, 0) == (0.8, -math.inf), "accuracies can"
+
+
+def test_six_seeds_of_one_claim_are_corrected_for_all_twenty(write):
+    """Six seeds alike give p = 2 / 64 = 0.031, which would do if only the claims that have run were counted."""
+    leads = (0.010, 0.011, 0.012, 0.011, 0.010, 0.012)
+    made = [record("digits LSTM", seed, 0.97, "report") for seed in range(6)]
+    made += [record("digits LeNet", seed, 0.97 + lead, "report") for seed, lead in enumerate(leads)]
+    write("report", made)
+    entry = verdicts.ledger()[0]
+    assert entry["p"] == pytest.approx(2 / 64) and entry["p_holm"] == pytest.approx(20 * 2 / 64)
+    assert entry["verdict"] == "points that way (n = 6)"
 
 
 def test_a_torn_line_is_named(write, tmp_path):

@@ -88,6 +88,17 @@ def test_workers_that_share_only_a_storage_end_with_all_records(small, monkeypat
     assert sorted(map(str, verdicts.records("reduced"))) == sorted(map(str, first)) and len(first) == 4
 
 
+def test_workers_with_other_claims_share_a_storage_and_no_record_is_kept_twice(small):
+    pytest.importorskip("optuna")
+    url = str(small / "journal.log")
+    assert study.run(["M8"], "reduced", url) == 0 and study.run(["M3"], "reduced", url) == 0
+    found = verdicts.records("reduced")
+    assert len(found) == 6
+    for record in found:
+        study._keep(record)  # gathered by another worker at the same time
+    assert len(verdicts.records("reduced")) == 6
+
+
 def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkeypatch):
     begun = []
 
@@ -107,6 +118,26 @@ def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkey
     Popen.ends = [0, 1]
     with pytest.raises(RuntimeError, match="1 of 2 workers failed"):
         machine.run_workers(["claims", "run"], 2)
+
+
+@pytest.mark.parametrize(("stop", "told"), [(KeyboardInterrupt(), 0), (KeyboardInterrupt(15), 2)])
+def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monkeypatch, stop, told):
+    terminated, ends = [], [stop]
+
+    class Popen:
+        def __init__(self, command, env): ...
+
+        def wait(self):
+            if ends:
+                raise ends.pop()
+
+        def terminate(self):
+            terminated.append(self)
+
+    monkeypatch.setattr(machine.subprocess, "Popen", Popen)
+    with pytest.raises(KeyboardInterrupt):
+        machine.run_workers(["claims", "run"], 2)
+    assert len(terminated) == told
 
 
 def test_a_record_whose_source_would_now_give_another_result_is_stale(small, monkeypatch):

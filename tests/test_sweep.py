@@ -44,6 +44,20 @@ def test_the_same_command_has_the_same_name_whatever_the_number_of_trials():
     assert one.name != Sweep(TEXT, search={"hidden_dim": [64, 512]}, trials=5, fixed={"seed": 1}).name
 
 
+def test_workers_that_would_not_do_the_same_do_not_share_a_study(tmp_path, monkeypatch):
+    """By a preset of their own, by data that one of them lacks, by another notebook of this name, by the order of the grid."""
+    monkeypatch.setattr(sources, "choose", lambda *_: "sample")
+    grid = {"hidden_dim": [1, 2], "n_layers": [1, 2]}
+    other = tmp_path / "02_imdb.ipynb"
+    other.write_text(TEXT.read_text(encoding="utf-8").replace("nets = {}", "nets = dict()"), encoding="utf-8")
+    names = [Sweep(TEXT, grid).name, Sweep(other, grid).name, Sweep(TEXT, dict(reversed(grid.items()))).name]
+    monkeypatch.setenv("LABKIT_PRESET", "full")
+    names.append(Sweep(TEXT, grid).name)
+    monkeypatch.setattr(sources, "choose", lambda *_: "official")
+    names.append(Sweep(TEXT, grid).name)
+    assert len(set(names)) == 5
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -51,6 +65,7 @@ def test_the_same_command_has_the_same_name_whatever_the_number_of_trials():
         (["--grid", "hidden_dim=64,-1"], "hidden_dim = -1 is out of range"),
         (["--grid", "hidden_dim=64..128"], "hidden_dim = '64..128' is of type str"),
         (["--grid", "hidden_dim"], "'hidden_dim' cannot be read"),
+        (["--grid", "hidden_dim=[64]"], "'hidden_dim=[64]' cannot be read"),
         (["--grid", "hidden_dim=1", "--grid", "hidden_dim=2"], "cannot be read"),
         (["--search", "hidden_dim=64,128", "--trials", "3"], "wants a range of numbers"),
         (["--search", "hidden_dim=512..64", "--trials", "3"], "the lower first"),
@@ -84,6 +99,8 @@ def made_up_runs(tmp_path, monkeypatch):
     begun = []
 
     def arrange(accuracy, seconds=0.0):
+        del begun[:]
+
         def run(notebook, output, options):
             parameters = headless.yaml.safe_load(headless.base64.b64decode(options[-1]))
             begun.append(parameters)
@@ -152,13 +169,52 @@ def test_a_search_stays_within_its_ranges_and_takes_whole_numbers_where_they_are
 
 
 def test_a_trial_that_others_have_left_behind_is_ended(made_up_runs):
-    """Five good trials and a bad one: the median of the first at each epoch is above it, so it is pruned."""
-    begun = made_up_runs(lambda parameters: 0.9 if parameters["hidden_dim"] > 1 else 0.5, seconds=0.3)
-    study = sweep.run(Sweep(TEXT, grid={"hidden_dim": [11, 12, 13, 14, 15, 1]}))
+    """Five good trials and a bad one, which comes last: the median at each epoch is above it. A grid is run whole."""
+    begun = made_up_runs(lambda parameters: 0.5 if len(begun) == 6 else 0.9, seconds=0.3)
+    asked = Sweep(TEXT, search={"hidden_dim": [11, 99]}, trials=6, fixed={"num_epochs": 4})
+    study = sweep.run(asked)
     assert [trial.state.name for trial in study.trials] == ["COMPLETE"] * 5 + ["PRUNED"] and len(begun) == 6
     last = study.trials[-1].intermediate_values
     assert 1 <= len(last) < 4 and all(value < 0.6 for value in last.values())
     assert study.best_value > 0.9 and sweep_reports.table(study).iloc[-1]["state"] == "pruned"
+    assert len(list(asked.folder.glob("*/*.pt"))) == 5 * 2, "the checkpoints of the one that was ended are gone"
+    begun.clear()
+    whole = sweep.run(Sweep(TEXT, grid={"hidden_dim": [11, 12, 13, 14, 15, 1]}, fixed={"num_epochs": 4}))
+    assert [trial.state.name for trial in whole.trials] == ["COMPLETE"] * 6
+
+
+def test_equal_parameters_of_a_search_have_folders_of_their_own(made_up_runs):
+    begun = made_up_runs(lambda parameters: 0.5)
+    sweep.run(Sweep(DIGITS, search={"num_layers": [1, 2]}, trials=5))
+    assert len({each["num_layers"] for each in begun}) <= 2 and len({each["run_dir"] for each in begun}) == 5
+
+
+def test_a_kernel_that_died_is_tried_again_and_a_result_that_is_there_is_not_made_again(made_up_runs, monkeypatch):
+    made_up_runs(lambda parameters: 0.5)
+    whole, codes = headless.run, [headless.KERNEL_DIED]
+
+    def run(notebook, output, options):
+        code, output = whole(notebook, output, options)
+        return (codes.pop() if codes else code), output  # killed between the result and its end
+
+    monkeypatch.setattr(headless, "run", run)
+    study = sweep.run(Sweep(TEXT, grid={"hidden_dim": [1]}))
+    assert [trial.state.name for trial in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[0].user_attrs["run_dir"] == study.trials[1].user_attrs["run_dir"]
+
+
+def test_a_folder_that_somebody_has_is_waited_for(made_up_runs, monkeypatch):
+    begun = made_up_runs(lambda parameters: 0.5)
+    tries = []
+
+    def claim(folder):
+        tries.append(folder)
+        if len(tries) < 3:
+            raise files.InUseError
+
+    monkeypatch.setattr(sweep.files, "claim", claim)
+    monkeypatch.setattr(checkpoints.files, "check_claim", lambda folder: None)
+    assert sweep.run(Sweep(TEXT, grid={"hidden_dim": [1]})).best_value > 0.5 and len(tries) == 4 and len(begun) == 1
 
 
 def test_a_run_that_fails_is_listed_with_its_reason(made_up_runs, tmp_path, monkeypatch):
@@ -191,12 +247,12 @@ SMALL = ["-p", "preset", "quick", "-p", "data_source", "sample", "-p", "num_exam
 
 @pytest.mark.slow
 def test_two_workers_on_real_notebooks_and_one_is_killed(tmp_path):
-    """A trial that was killed in its training goes on in another worker, in the same folder, and no run is there twice."""
+    """A trial that was killed in its training is taken up by another worker, here one with another number of threads."""
     environment = os.environ | {"LABKIT_RUNS": f"{tmp_path}", "LABKIT_WORKER": "0", "OMP_NUM_THREADS": "1"}
     grid = ["--grid", "hidden_size=4,8", "--grid", "num_layers=1,2"]
     command = [sys.executable, "-m", "labkit.cli", "sweep", str(DIGITS), *grid, *SMALL]
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    workers = [subprocess.Popen(command, env=environment, **quiet) for _ in range(2)]
+    workers = [subprocess.Popen(command, env=environment | {"OMP_NUM_THREADS": f"{threads}"}, **quiet) for threads in (1, 2)]
     until = time.monotonic() + 200
     while not list(tmp_path.glob("sweeps/*/*/*.epoch-*.pt")) and time.monotonic() < until:
         time.sleep(0.05)

@@ -15,6 +15,8 @@ import nbformat
 import psutil
 import pytest
 
+from labkit import headless
+
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_mnist.ipynb"
 SMALL = {"preset": "quick", "data_source": "sample", "num_examples": 1_600, "num_epochs": 3, "hidden_size": 32}
 pytestmark = pytest.mark.slow
@@ -160,3 +162,13 @@ def test_a_run_that_cannot_be_repeated_says_in_which_field_and_why(undisturbed, 
     assert "differs      models.LSTM.weights_sha256" in done.stdout
     assert "was different beforehand: python: 3.11.0 then, " in done.stdout
     assert "was different beforehand: cpu: another one then, " in done.stdout
+
+
+def test_a_signal_is_not_swallowed_by_a_run_that_is_just_ending(tmp_path, monkeypatch):
+    """Else a sweep would begin its next trial, and a scheduler kill it."""
+    from papermill.cli import papermill
+
+    monkeypatch.setattr(papermill, "invoke", lambda context: os.kill(os.getpid(), signal.SIGTERM))
+    with pytest.raises(KeyboardInterrupt) as stopped:
+        headless.run(NOTEBOOK, tmp_path / "out.ipynb", [])
+    assert stopped.value.args == (signal.SIGTERM,)
