@@ -44,6 +44,7 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
             asked.check()
             if workers > 1:
                 machine.run_workers([*sys.argv[1:], "--workers", "1"], workers)
+            click.echo(f"{len(asked.points())} trials, each a run in {asked.folder}")
             study = sweeps.run(asked, storage)
         except (ValueError, RuntimeError, OSError) as error:
             sys.exit(f"{error}")
@@ -53,3 +54,5 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
         click.echo(found.drop(columns=["run_dir"]).to_string(index=False))
         for path in sweep_reports.write(study, asked):
             click.echo(f"written: {path}")
+        if failed := (found["state"] == "fail").sum():
+            sys.exit(f"{failed} of {len(found)} trials failed: the table says why")

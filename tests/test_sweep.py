@@ -225,6 +225,10 @@ def test_a_run_that_fails_is_listed_with_its_reason(made_up_runs, tmp_path, monk
     table = sweep_reports.table(study)
     assert list(table["state"]) == ["fail", "fail"] and "the run ended with 1; see " in table["why"].iloc[0]
     assert [path.name for path in sweep_reports.write(study, asked)] == ["trials.csv", "sweep.json"]
+    done = CliRunner().invoke(main, ["sweep", str(TEXT), "--grid", "hidden_dim=1,2"])
+    assert (
+        done.exit_code == 1 and "2 of 2 trials failed: the table says why" in done.output and "run ended with 1" in done.output
+    )
 
 
 def test_the_script_for_slurm_is_one_that_sbatch_takes(tmp_path):
