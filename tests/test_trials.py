@@ -231,9 +231,96 @@ def test_a_torn_last_line_is_cut_off_and_its_trial_is_run_again(tmp_path, capsys
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
-@pytest.mark.parametrize(
-    "content", [b"a letter\nin two lines\nand more\n", b'{"op_code": 5, "worker_id": "x"\n{"op_code": 0}\n']
-)
+def test_a_line_torn_while_workers_write_is_cut_off_before_the_next_is_written(tmp_path, capsys):
+    """The disk was full for a moment: what is written next would stand behind the torn line."""
+    path = tmp_path / "journal.log"
+
+    def run(trial):
+        x = trial.suggest_int("x", 0, 99)
+        with open(path, "ab") as file:
+            file.write(b'{"op_code":7,"wor')
+        trial.report(x, 1)
+        return x
+
+    points = {f"{x}": {"x": x} for x in range(3)}
+    assert [trial.value for trial in run_here(f"{path}", points, run).trials] == [0, 1, 2]
+    assert capsys.readouterr().out.count("the last line was torn") == 3
+    assert all(json.loads(line) for line in path.read_text().splitlines())
+    assert run_here(f"{path}", points, run).best_value == 2
+
+
+def test_a_point_that_one_worker_has_ended_is_not_missing_because_another_was_killed_at_it(tmp_path):
+    """Both had put it in line; the second was killed before it saw that it came second."""
+    url = f"{tmp_path / 'journal.log'}"
+    study = optuna.create_study(study_name="study", storage=storages.open_storage(url), direction="maximize")
+    known = {
+        "params": {"x": 1},
+        "distributions": {"x": optuna.distributions.IntDistribution(0, 9)},
+        "user_attrs": {"point": "1"},
+    }
+    study.add_trial(optuna.trial.create_trial(value=1.0, **known))
+    study.add_trial(optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"point": "1"}))
+    assert len(run_here(url, {"1": {"x": 1}}, None).trials) == 2, "nothing is run"
+
+
+def test_a_lost_trial_that_was_lost_again_before_it_began_still_keeps_its_parameters(tmp_path):
+    url = f"{tmp_path / 'journal.log'}"
+    study = optuna.create_study(study_name="study", storage=storages.open_storage(url), direction="maximize")
+    study.enqueue_trial({"x": 0.25}, user_attrs={"point": "0"})
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
+    assert run_here(url, {"0": {}}, lambda trial: trial.suggest_float("x", 0, 1)).best_value == 0.25
+
+
+def test_a_worker_whose_trial_was_taken_for_lost_lives_on_and_the_other_trial_counts(url, capsys):
+    begun = []
+
+    def run(trial):
+        begun.append(trial.suggest_int("x", 0, 99))
+        if len(begun) == 1:  # another worker believes that we are gone
+            other = optuna.load_study(study_name="study", storage=storages.open_storage(url))
+            other.tell(trial.number, state=optuna.trial.TrialState.FAIL)
+        return float(len(begun))
+
+    study = run_here(url, {"5": {"x": 5}, "6": {"x": 6}}, run)
+    assert sorted(begun) == [5, 5, 6] and "taken for lost" in capsys.readouterr().out
+    assert [len(tried) for tried in trials.by_point(study).values()] == [2, 1]
+    assert sorted(trial.value for trial in study.trials if trial.value) == [2.0, 3.0]
+
+
+def test_a_lost_trial_is_tried_again_and_an_error_of_the_run_is_not_hidden(tmp_path):
+    url, begun = f"{tmp_path / 'journal.log'}", []
+
+    def run(trial):
+        begun.append(1)
+        if len(begun) == 1:
+            raise trials.TrialLost
+        if len(begun) == 2:
+            raise ValueError("a slip of ours")
+        return 1.0
+
+    with pytest.raises(ValueError, match="a slip of ours"):
+        run_here(url, {"0": {}}, run)
+    assert run_here(url, {"0": {}}, run).best_value == 1 and len(begun) == 3
+
+
+def test_sqlite_is_refused():
+    """With it two workers do take the same trial."""
+    with pytest.raises(ValueError, match="^SQLite lets two workers take the same trial"):
+        storages.open_storage("sqlite:///x.db")
+
+
+@pytest.mark.parametrize("place", ["", "file/journal.log"])
+def test_a_place_where_no_journal_can_lie_is_one_sentence(tmp_path, place):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ValueError, match="^The storage .* cannot be used"):
+        storages.open_storage(f"{tmp_path / place}")
+
+
+NO_JOURNALS = [b"a letter\nin two lines\nand more\n", b'{"op_code":5,"worker"\n{"op_code":0}\n', b"[1]\n", b'{"a": 1}\n']
+NO_JOURNALS += [b"SQLite format 3\x00 and so on", b'{"a": 1}\n{"b": 2}', b'{"a": 1}']  # with no end of line at their end
+
+
+@pytest.mark.parametrize("content", NO_JOURNALS)
 def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path, content):
     path = tmp_path / "journal.log"
     path.write_bytes(content)
@@ -243,9 +330,9 @@ def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path, content):
 
 
 @pytest.mark.parametrize(
-    "url", ["postgresql+psycopg://me:secret@127.0.0.1:1/x", "nosuch://x", "postgresql+psycopg://me:se/c:secret@127.0.0.1:1/x"]
+    "database", ["postgresql+psycopg://me:secret@", "nosuch://me:secret@", "postgresql+psycopg://me:se/c:secret@"]
 )
-def test_a_storage_that_cannot_be_reached_is_one_sentence_without_the_password(url):
+def test_a_storage_that_cannot_be_reached_is_one_sentence_without_the_password(database):
     with pytest.raises(ValueError, match="^The storage .* cannot be used") as error:
-        storages.open_storage(url)
+        storages.open_storage(f"{database}127.0.0.1:1/x")
     assert "secret" not in str(error.value) and "\n" not in str(error.value)
