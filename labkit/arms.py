@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit import imdb, metrics, mnist, models, settings, training, verdicts
+from labkit import imdb, metrics, mnist, models, settings, sources, training, verdicts
 from labkit.checkpoints import Checkpoints
 from labkit.progress import Progress
 
@@ -25,8 +25,10 @@ PERMUTATION_SEED = 0  # of the one permutation of the pixels
 
 @functools.lru_cache(maxsize=2)
 def load(arm: str, budget: str) -> mnist.Digits | imdb.Reviews:
-    """Return the official data as an arm sees them."""
+    """Return the official data as an arm sees them. Raises DataError if they are not there: nothing is downloaded here."""
     how, size = verdicts.study()["arms"][arm], verdicts.study()["budgets"][budget]
+    if not sources.is_there("02_imdb" if how["data"] == "imdb" else "01_mnist"):
+        raise sources.DataError("The study needs the official data, which are not there: `labkit data get` fetches them.")
     if how["data"] == "imdb":
         size, padded = size["imdb"], how["readout"] == "padded"
         return _reviews(size["num_examples"], size["num_test"], how["max_len"], how["min_freq"], padded)

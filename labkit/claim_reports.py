@@ -51,7 +51,7 @@ def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pan
     return table(fixed, lang)[columns].join(table(yours, lang)[columns], rsuffix=" *")
 
 
-def beside(entries: Sequence[dict]) -> pandas.DataFrame:
+def beside(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     """Return one row a comparison that is shown beside a claim and decides nothing: what, which arms, and the difference."""
     rows = []
     for entry in entries:
@@ -59,7 +59,7 @@ def beside(entries: Sequence[dict]) -> pandas.DataFrame:
             if other["seeds"]:
                 a, b = (f" {other['join']} ".join(other[side]) for side in "ab")
                 claimed = f"{a} {other['claimed']} than {b}" if b else f"{a} above 0"
-                row = {"id": entry["id"], "measure": other["measure"], "claimed": claimed}
+                row = {"id": entry["id"], "measure": labels.word(other["measure"], lang), "claimed": claimed}
                 row |= {"difference": f"{other['mean']:+.4f}", "95 % interval": _interval(other)}
                 rows.append(row | {"seeds won": f"{other['won']} of {len(other['seeds'])}"})
     return pandas.DataFrame(rows)
@@ -72,9 +72,14 @@ def sentences(entries: Sequence[dict], lang: str = "en") -> str:
         groups.setdefault(labels.word(entry["verdict"], lang), []).append(entry)
     parts = []
     for verdict, members in groups.items():
-        said = [f"- {each['id']}: {each['chinese' if lang == 'zh' else 'english']}" for each in members]
+        said = [f"- {each['id']}: {each['chinese' if lang == 'zh' else 'english']}{_found(each, lang)}" for each in members]
         parts.append("\n".join([f"**{verdict[0].upper()}{verdict[1:]}**", "", *said]))
     return "\n\n".join(parts)
+
+
+def _found(entry: dict, lang: str) -> str:
+    """Return in brackets what was measured and how large the difference is."""
+    return f" ({labels.word(entry['measure'], lang)}: {entry['mean']:+.4f} {_interval(entry)})" if entry["seeds"] else ""
 
 
 def markdown(entries: Sequence[dict], lang: str = "en") -> str:

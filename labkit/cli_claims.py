@@ -26,17 +26,20 @@ BUDGET = click.option("--budget", type=click.Choice(["reduced", "report"]), help
 def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | None) -> None:
     """Run the cells that the claims IDS (default: all) need and that have no record yet; what was stopped goes on."""
     with clean_end("the same command goes on from the last epoch that was finished"):
-        from labkit import machine, study
+        from labkit import machine, study, verdicts
 
         budget = budget or study.default_budget()
         try:
-            click.echo(f"budget {budget}: {len(study.missing(ids, budget))} cells to run")
+            cells = study.missing(ids, budget)
+            arms = ", ".join(dict.fromkeys(arm for arm, _ in cells)) or "none"
+            click.echo(f"budget {budget}: {len(cells)} cells to run, each an arm trained with one seed. Arms: {arms}")
             if workers > 1:
                 machine.run_workers([*sys.argv[1:], "--workers", "1"], workers)
             left = study.run(ids, budget, storage)
         except (ValueError, RuntimeError, OSError) as error:
             sys.exit(str(error))
-        click.echo(f"done; {left} cells are with other processes" if left else "done: every cell has its record")
+        there = f"every cell has its record in {verdicts.RECORDS}"
+        click.echo(f"done: {f'{left} cells are with other processes' if left else there}")
 
 
 @claims.command()

@@ -33,18 +33,19 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
     """
     with clean_end("the same command goes on"):
         try:
-            from labkit import machine, sweep_reports
+            from labkit import machine, space, sweep_reports
             from labkit import sweep as sweeps
         except ImportError as error:
             sys.exit(f"{error.name} is not installed: pip install -e '.[sweep]'")
         try:
-            spaces = sweeps.read_values(grid, ","), sweeps.read_values(search, "..")
-            fixed = {name: sweeps.read_value(value) for name, value in pairs}
-            asked = sweeps.Sweep(notebook.resolve(), *spaces, trials, fixed, model)
+            spaces = space.read_values(grid, ","), space.read_values(search, "..")
+            fixed = {name: space.read_value(value) for name, value in pairs}
+            asked = space.Sweep(notebook.resolve(), *spaces, trials, fixed, model)
             asked.check()
+            if "LABKIT_WORKER" not in os.environ:
+                click.echo(f"{len(asked.points())} trials, each a run in {asked.folder}")
             if workers > 1:
                 machine.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            click.echo(f"{len(asked.points())} trials, each a run in {asked.folder}")
             study = sweeps.run(asked, storage)
         except (ValueError, RuntimeError, OSError) as error:
             sys.exit(f"{error}")

@@ -168,7 +168,7 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
     ax.set_ylim(len(entries) - 0.4, -0.6)
     ax.set_xscale("symlog", linthresh=3)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlabel(labels.word("difference as claimed, in margins (grey: too small to matter)", _language[0]))
+    ax.set_xlabel(word("difference as claimed, in margins (grey: too small to matter; logarithmic beyond 3)"))
     return figure
 
 

@@ -195,5 +195,5 @@ def injected_names() -> list[str]:
 
 def hint(wrong: object, known: object) -> str:
     """Return ` Did you mean hidden_dim?` for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(str(wrong), list(known), n=1)
-    return f" Did you mean {near[0]}?" if near else ""
+    near = difflib.get_close_matches(str(wrong).lower(), names := {str(name).lower(): name for name in known}, n=1)
+    return f" Did you mean {names[near[0]]}?" if near else ""

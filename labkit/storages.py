@@ -59,8 +59,7 @@ def open_storage(url: str) -> BaseStorage:
         return _open_database(url)
     path = Path(url).expanduser().resolve()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        path.touch()  # never its folder: a name with a slip would be a study of its own
         lock = MendingLock(path)
         lock.acquire()
         lock.release()

@@ -11,7 +11,12 @@ import optuna
 import pandas
 
 from labkit import files, machine, settings, trials
-from labkit.sweep import Sweep
+from labkit.space import Sweep
+
+TITLES = {
+    "parallel_coordinates.png": "the darker, the better on validation",
+    "importances.png": "share of the variance in validation accuracy that a parameter explains (fANOVA)",
+}
 
 
 def table(study: optuna.Study) -> pandas.DataFrame:
@@ -21,6 +26,7 @@ def table(study: optuna.Study) -> pandas.DataFrame:
         last = tried[-1]
         accuracies = [*last.intermediate_values.values(), *(last.values or ())]
         row = last.params | {"validation accuracy": max(accuracies, default=None), "epochs": len(last.intermediate_values)}
+        row["seconds"] = round(last.duration.total_seconds()) if last.duration else None
         rows.append({"point": name} | row | {"state": last.state.name.lower(), "tries": len(tried)})
         lost = "its worker was lost or stopped" if last.state == optuna.trial.TrialState.FAIL else ""
         rows[-1] |= {"why": last.user_attrs.get("failed", lost), "run_dir": last.user_attrs.get("run_dir", "")}
@@ -48,13 +54,17 @@ def write(study: optuna.Study, sweep: Sweep) -> list[Path]:
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
     importances = functools.partial(figures.plot_param_importances, evaluator=evaluator)
     drawn = {"parallel_coordinates.png": figures.plot_parallel_coordinate, "importances.png": importances}
-    if len({trial.value for trial in complete}) < 2:  # nothing to compare
+    if len({trial.value for trial in complete}) < 2:
+        print("no figures: there are no two trials to compare")
         return written
     for name, draw in drawn.items():
         figure = draw(study, target_name="validation accuracy").figure
         figure.set_size_inches(9, 5)
         for lines in figure.axes[0].collections:
             lines.set_cmap("viridis_r")  # Optuna's own draws the worst trials in white
+        figure.axes[0].set_title(f"{len(complete)} complete trials: {TITLES[name]}", loc="left", fontsize=11)
+        if legend := figure.axes[0].get_legend():
+            legend.remove()
         save = {"dpi": 150, "bbox_inches": "tight", "format": "png"}
         written.append(files.write_whole(folder / name, functools.partial(figure.savefig, **save)))
     return written

@@ -39,7 +39,7 @@ def study() -> dict:
 def claim(id: str) -> dict:
     """Return one claim. Raises ValueError if there is none of this id."""
     for found in study()["claims"]:
-        if found["id"] == id:
+        if found["id"] == id.upper():
             return found
     raise ValueError(f"There is no claim {id}: choose from {', '.join(each['id'] for each in study()['claims'])}.")
 

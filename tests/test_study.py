@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import arms, files, machine, mnist, study, verdicts
+from labkit import arms, downloads, files, machine, mnist, study, verdicts
 
 ARM = "digits LSTM"
 
@@ -138,6 +138,14 @@ def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monke
     with pytest.raises(KeyboardInterrupt):
         machine.run_workers(["claims", "run"], 2)
     assert len(terminated) == told
+
+
+def test_without_the_official_data_it_says_so_and_fetches_nothing(tmp_path, monkeypatch):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(downloads, "get", None)
+    arms.load.cache_clear()
+    with pytest.raises(ValueError, match="needs the official data, which are not there: `labkit data get`"):
+        arms.load(ARM, "reduced")
 
 
 def test_a_record_whose_source_would_now_give_another_result_is_stale(small, monkeypatch):

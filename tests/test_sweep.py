@@ -14,25 +14,25 @@ from click.testing import CliRunner
 
 optuna = pytest.importorskip("optuna")
 
-from labkit import checkpoints, files, headless, settings, sources, sweep, sweep_reports  # noqa: E402
+from labkit import checkpoints, files, headless, settings, sources, space, sweep, sweep_reports  # noqa: E402
 from labkit.cli import main  # noqa: E402
-from labkit.sweep import Sweep  # noqa: E402
+from labkit.space import Sweep  # noqa: E402
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 TEXT, DIGITS = (sources.ROOT / "notebooks" / f"{name}.ipynb" for name in ("02_imdb", "01_mnist"))
 
 
 def test_lists_and_ranges_are_read():
-    assert sweep.read_values(["hidden_dim=64,128", "dropout=0.1"], ",") == {"hidden_dim": [64, 128], "dropout": [0.1]}
-    assert sweep.read_values(["learning_rate=1e-4..1e-2"], "..") == {"learning_rate": [1e-4, 1e-2]}
-    assert sweep.read_values(["readout=pool,last", "bidirectional=True,False"], ",") == {
+    assert space.read_values(["hidden_dim=64,128", "dropout=0.1"], ",") == {"hidden_dim": [64, 128], "dropout": [0.1]}
+    assert space.read_values(["learning_rate=1e-4..1e-2"], "..") == {"learning_rate": [1e-4, 1e-2]}
+    assert space.read_values(["readout=pool,last", "bidirectional=True,False"], ",") == {
         "readout": ["pool", "last"],
         "bidirectional": [True, False],
     }
 
 
 def test_a_grid_has_every_combination_once():
-    points = Sweep(TEXT, grid=sweep.read_values(["hidden_dim=64,128,64", "dropout=0.1,0.5"], ",")).points()
+    points = Sweep(TEXT, grid=space.read_values(["hidden_dim=64,128,64", "dropout=0.1,0.5"], ",")).points()
     assert list(points.values()) == [{"hidden_dim": h, "dropout": d} for h in (64, 128) for d in (0.1, 0.5)]
     assert list(points)[0] == "hidden_dim = 64, dropout = 0.1"
 
@@ -63,7 +63,7 @@ def test_workers_that_would_not_do_the_same_do_not_share_a_study(tmp_path, monke
     [
         (["--grid", "hiden_dim=64,128"], "hiden_dim is no parameter of 02_imdb. Did you mean hidden_dim?"),
         (["--grid", "hidden_dim=64,-1"], "hidden_dim = -1 is out of range"),
-        (["--grid", "hidden_dim=64..128"], "hidden_dim = '64..128' is of type str"),
+        (["--grid", "hidden_dim=64..128"], "'hidden_dim=64..128' is a range, which belongs to --search"),
         (["--grid", "hidden_dim"], "'hidden_dim' cannot be read"),
         (["--grid", "hidden_dim=[64]"], "'hidden_dim=[64]' cannot be read"),
         (["--grid", "hidden_dim=1", "--grid", "hidden_dim=2"], "cannot be read"),
@@ -75,7 +75,9 @@ def test_workers_that_would_not_do_the_same_do_not_share_a_study(tmp_path, monke
         ([], "Give either --grid"),
         (["--grid", "hidden_dim=64", "-p", "hidden_dim", "3"], "hidden_dim: given twice, or chosen by the sweep itself"),
         (["--grid", "hidden_dim=64", "-p", "run_dir", "x"], "run_dir: given twice, or chosen by the sweep itself"),
-        (["--grid", "hidden_dim=64", "--model", "LeNet"], "02_imdb has no model LeNet to tune: choose from RNN, LSTM."),
+        (["--grid", "hidden_dim=64", "--model", "lstm"], "02_imdb can tune RNN, LSTM, and no lstm. Did you mean LSTM?"),
+        (["--grid", "hidden_dim=64", "--storage", "/nofolder/x.log"], "The storage /nofolder/x.log cannot be used"),
+        (["--grid", "hidden_dim=64", "--model", "LeNet"], "02_imdb can tune RNN, LSTM, and no LeNet."),
         (["--grid", "hidden_dim=64", "--storage", "nosuch://x"], "The storage nosuch://x cannot be used"),
     ],
 )
@@ -84,6 +86,11 @@ def test_what_is_not_allowed_is_said_before_anything_runs(arguments, message, tm
     monkeypatch.setattr(headless, "run", None)
     done = CliRunner().invoke(main, ["sweep", str(TEXT), *arguments])
     assert done.exit_code == 1 and message in str(done.output), done.output
+
+
+def test_lenet_has_no_hidden_units_to_be_tuned():
+    with pytest.raises(settings.SettingsError, match="LeNet has no hidden_size: every trial would be the same"):
+        Sweep(DIGITS, grid={"hidden_size": [4, 8]}, model="LeNet").check()
 
 
 def test_a_notebook_of_somebody_else_is_refused(tmp_path):

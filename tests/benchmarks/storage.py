@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import optuna
+import sqlalchemy
 
 from labkit import storages, trials
 
@@ -23,12 +24,7 @@ def main() -> None:
     for size in map(int, (sys.argv[2] if len(sys.argv) > 2 else "0,1000,10000").split(",")):
         storage = storages.open_storage(url)
         study = optuna.create_study(study_name=f"{size}", storage=storage, direction="maximize")
-        space, reported = {"x": optuna.distributions.FloatDistribution(0, 1)}, dict.fromkeys(range(EPOCHS), 0.5)
-        started = time.perf_counter()
-        for k in range(size):
-            known = {"params": {"x": 0.5}, "distributions": space, "user_attrs": {"point": f"{k}"}}
-            study.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values=reported, **known))
-        print(f"{size} trials written in {time.perf_counter() - started:.0f} s")
+        fill(study, url, size)
         begun, sent = [], []
 
         def run(trial, begun=begun, sent=sent):
@@ -48,6 +44,32 @@ def main() -> None:
         each, kilobytes = (begun[-1] - begun[0]) / MOST, (sent[-1] - sent[0]) / MOST / 1e3
         joined = f"joined in {begun[0] - started:.1f} s with {(sent[0] - before) / 1e6:.1f} MB"
         print(f"{size:6} trials: {joined}, then {each * 1000:.0f} ms and {kilobytes:.0f} kB a trial", flush=True)
+
+
+def fill(study: optuna.Study, url: str, size: int) -> None:
+    """Put trials that have ended into a study, all alike; into a database by SQL, which is a hundred times faster."""
+    space, reported = {"x": optuna.distributions.FloatDistribution(0, 1)}, dict.fromkeys(range(EPOCHS), 0.5)
+    for k in range(size if "://" not in url else min(size, 1)):
+        known = {"params": {"x": 0.5}, "distributions": space, "user_attrs": {"point": f"{k}"}}
+        study.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values=reported, **known))
+    if size < 2 or "://" not in url:
+        return
+    with sqlalchemy.create_engine(url).begin() as connection:
+        first, study_id = connection.execute(sqlalchemy.text("select max(trial_id), max(study_id) from trials")).one()
+        for statement in (
+            f"insert into trials (number, study_id, state, datetime_start, datetime_complete) select g, {study_id}, state, "
+            f"datetime_start, datetime_complete from trials, generate_series(1, {size - 1}) g where trial_id = {first}",
+            "insert into trial_user_attributes (trial_id, key, value_json) select t.trial_id, key, '\"' || t.number || '\"' "
+            f"from trial_user_attributes o, trials t where o.trial_id = {first} and t.trial_id > {first}",
+            "insert into trial_params (trial_id, param_name, param_value, distribution_json) select t.trial_id, param_name, "
+            f"param_value, distribution_json from trial_params o, trials t where o.trial_id = {first} and t.trial_id > {first}",
+            "insert into trial_values (trial_id, objective, value, value_type) select t.trial_id, objective, value, value_type "
+            f"from trial_values o, trials t where o.trial_id = {first} and t.trial_id > {first}",
+            "insert into trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) select "
+            "t.trial_id, step, intermediate_value, intermediate_value_type from trial_intermediate_values o, trials t "
+            f"where o.trial_id = {first} and t.trial_id > {first}",
+        ):
+            connection.execute(sqlalchemy.text(statement))
 
 
 def traffic(url: str) -> int:
