@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import re
 import time
 from pathlib import Path
@@ -83,7 +84,9 @@ def _open_database(url: str) -> RDBStorage:
             time.sleep(1)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
             why = error
-            break
+            if not re.search("too many clients|connection slots", str(error)):  # all workers of an array begin at once
+                break
+            time.sleep(random.uniform(1, 5))
     reason = str(getattr(why, "orig", why)).splitlines()[0]
     shown = re.sub("//.*@", "//…@", url)  # a password may stand there, with any sign in it
     raise ValueError(f"The storage {shown} cannot be used ({reason}).")

@@ -72,7 +72,7 @@ def _work(study: optuna.Study, url: str, points: dict[str, dict], run_one: Calla
             point = random.choice(list(missing)[: 1 + 4 * running])
             study.enqueue_trial(missing[point], user_attrs={"point": point})
         elif unfinished and running == len(unfinished):
-            time.sleep(1)
+            time.sleep(storages.HEARTBEAT / 2 if "://" in url else 1)  # idle workers should not be a server's only work
             continue
         elif not unfinished:
             return
