@@ -48,7 +48,7 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
 def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     """Return verdicts side by side: by the margins and seeds that were fixed, and by a reader's."""
     columns = [labels.word(name, lang) for name in ("margin", "seeds won", "95 % interval", "verdict")]
-    return table(fixed, lang)[columns].join(table(yours, lang)[columns], rsuffix=" *")
+    return table(fixed, lang)[columns].join(table(yours, lang)[columns].add_suffix(" *"))
 
 
 def beside(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
