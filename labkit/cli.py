@@ -7,10 +7,12 @@ from pathlib import Path
 
 import click
 
-from labkit import __version__, downloads, sources
-from labkit.cli_claims import claims
-from labkit.cli_sweep import sweep
-from labkit.stopping import clean_end
+from labkit import __version__
+from labkit.claims.command import claims
+from labkit.data import download, official
+from labkit.machine import paths
+from labkit.machine.signals import clean_end
+from labkit.sweeps.command import sweep
 
 NOTEBOOKS = {"mnist": "01_mnist", "imdb": "02_imdb"}
 
@@ -33,12 +35,12 @@ def data() -> None:
 @data.command()
 def where() -> None:
     """Print where the data lie or would lie, and which are used."""
-    click.echo(f"data folder: {sources.data_root()}   (set LABKIT_DATA for another)")
+    click.echo(f"data folder: {paths.data_root()}   (set LABKIT_DATA for another)")
     for name, notebook in NOTEBOOKS.items():
-        there = sources.is_there(notebook)
+        there = official.is_there(notebook)
         absent = "not there, so the sample is used; `labkit data get` fetches it"
         click.echo(f"{name}: {'official files found' if there else absent}")
-        for path in sources.official_files(notebook).values():
+        for path in official.official_files(notebook).values():
             click.echo(f"  {'found ' if path.exists() else 'absent'} {path}")
 
 
@@ -47,7 +49,7 @@ def where() -> None:
 def get(which: tuple[str, ...]) -> None:
     """Download what is not there yet (about 11 MB of digits, 85 MB of reviews, half of them kept) and verify it."""
     for name in which or NOTEBOOKS:
-        _verified(name, downloads.get, downloads.check)
+        _verified(name, download.get, download.check)
 
 
 @data.command()
@@ -55,16 +57,16 @@ def get(which: tuple[str, ...]) -> None:
 def check(which: tuple[str, ...]) -> None:
     """Read every official file and verify it."""
     for name in which or NOTEBOOKS:
-        _verified(name, downloads.check)
+        _verified(name, download.check)
 
 
 def _verified(name: str, *actions) -> None:
     try:
         for action in actions:
             action(NOTEBOOKS[name])
-    except sources.DataError as error:
+    except official.DataError as error:
         sys.exit(f"{name}: {error}")
-    click.echo(f"{name}: all files are there and right, in {sources.data_root()}")
+    click.echo(f"{name}: all files are there and right, in {paths.data_root()}")
 
 
 @main.command()
@@ -73,20 +75,24 @@ def show(paths: tuple[Path, ...]) -> None:
     """Print the results of runs: PATHS are executed notebooks, run folders or result files."""
     import json
 
-    from labkit import reports
+    from labkit import tables
 
     for path in paths:
         folder = _run_folder(path)
         result = folder if folder.is_file() else folder / "result.json"
         if not result.exists():
             begun = (result.parent / "run.json").exists()
-            why = "it goes on when its command is given again" if begun else "was it made on another machine?"
+            why = (
+                "it goes on when its command is given again"
+                if begun
+                else "was it made on another machine?"
+            )
             sys.exit(f"{path}: no finished run here ({result} is not there; {why})")
         try:
             stored = json.loads(result.read_text(encoding="utf-8"))
         except ValueError:
             sys.exit(f"{path}: no executed notebook, run folder or result.json")
-        click.echo("\n" + reports.summary(stored, stored["parameters"]["lang"]) + "\n")
+        click.echo("\n" + tables.summary(stored, stored["parameters"]["lang"]) + "\n")
         if path.suffix == ".ipynb":
             click.echo(f"executed notebook: {path.resolve()}")
         for file in sorted(result.parent.glob("*.png")) + sorted(result.parent.glob("*.txt")):
@@ -96,45 +102,63 @@ def show(paths: tuple[Path, ...]) -> None:
 @main.command()
 @click.argument("notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.argument("output", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="Set a parameter, as papermill does.")
+@click.option(
+    "-p",
+    "pairs",
+    nargs=2,
+    multiple=True,
+    metavar="NAME VALUE",
+    help="Set a parameter, as papermill does.",
+)
 def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...]) -> None:
     """Execute NOTEBOOK with papermill into OUTPUT (default: in the run's own folder), which is never left torn.
 
     Given again after it was stopped or killed, the same command goes on from the last epoch.
     """
     with clean_end("the same command goes on from the last epoch that was finished"):
-        from labkit import headless
+        from labkit.runs import notebook
 
         try:
-            code, where = headless.run(notebook, output, [part for pair in pairs for part in ("-p", *pair)])
+            code, where = notebook.run(
+                notebook, output, [part for pair in pairs for part in ("-p", *pair)]
+            )
         except OSError as error:
-            place = output or sources.runs_root()
-            sys.exit(f"{place} could not be written ({error.strerror}). Make room, or choose another OUTPUT or LABKIT_RUNS.")
+            place = output or paths.runs_root()
+            sys.exit(
+                f"{place} could not be written ({error.strerror}). Make room, or choose another OUTPUT or LABKIT_RUNS."
+            )
         except ValueError as error:
             sys.exit(f"{notebook} is no notebook: {str(error).splitlines()[0]}")
     if code:
         sys.exit(f"failed; the error stands in {where.resolve()}" if code == 1 else code)
-    for line in headless.printed(where).splitlines():
-        if any(words in line for words in ("This run is finished", ": going on after epoch", " is in use by ")):
+    for line in notebook.printed(where).splitlines():
+        if any(
+            words in line
+            for words in ("This run is finished", ": going on after epoch", " is in use by ")
+        ):
             click.echo(line)
-    if headless.run_folder(where):
+    if notebook.run_folder(where):
         click.get_current_context().invoke(show, paths=(where,))
     else:  # a notebook that is none of the course's
         click.echo(f"executed notebook: {where.resolve()}")
 
 
 @main.command()
-@click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
-@click.option("--notebook", type=click.Path(exists=True, path_type=Path), help="Default: the checkout's.")
+@click.argument(
+    "folder", metavar="RUN_DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
+)
+@click.option(
+    "--notebook", type=click.Path(exists=True, path_type=Path), help="Default: the checkout's."
+)
 def rerun(folder: Path, notebook: Path | None) -> None:
     """Repeat the run in RUN_DIR and say, field by field, what agrees bit for bit, what nearly, and what does not."""
     if not (folder / "result.json").exists():
         sys.exit(f"{folder}: no finished run here (no result.json)")
     with clean_end("nothing was compared"):
-        from labkit import headless
+        from labkit.runs import notebook
 
         try:
-            verdicts, reasons = headless.rerun(folder, notebook)
+            verdicts, reasons = notebook.rerun(folder, notebook)
         except RuntimeError as error:
             sys.exit(str(error))
     for field, verdict in verdicts:
@@ -144,16 +168,16 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     click.echo(f"{same} of {len(verdicts)} fields agree bit for bit")
     for reason in reasons if same < len(verdicts) else ():
         click.echo(f"was different beforehand: {reason}")
-    sys.exit(not headless.agrees(verdicts, reasons))
+    sys.exit(not notebook.agrees(verdicts, reasons))
 
 
 def _run_folder(path: Path) -> Path:
     """Return the folder that an executed notebook printed, or the path itself."""
     if path.suffix != ".ipynb":
         return path
-    from labkit import headless
+    from labkit.runs import notebook
 
-    found = headless.run_folder(path)
+    found = notebook.run_folder(path)
     if not found:
         sys.exit(f"{path}: it was not executed, or an error ended it before it had a run folder.")
     return found

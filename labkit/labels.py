@@ -85,6 +85,8 @@ def table(text: str, lang: str) -> str:
     """Return a table of text with its known words translated and its columns where they were."""
     if lang == "zh":
         for english in sorted(CHINESE, key=len, reverse=True):
-            missing = len(english) - sum(2 if ord(letter) > 0x2E80 else 1 for letter in CHINESE[english])
+            missing = len(english) - sum(
+                2 if ord(letter) > 0x2E80 else 1 for letter in CHINESE[english]
+            )
             text = text.replace(english, " " * max(0, missing) + CHINESE[english])
     return text

@@ -29,7 +29,9 @@ def scores(logits: Tensor, y: Tensor) -> dict[str, float]:
     """Return accuracy, precision, recall and F1: of the positive class for one logit, the classes' mean otherwise."""
     average = "binary" if logits.shape[1] == 1 else "macro"
     predicted, y = predictions(logits).cpu(), y.cpu()
-    precision, recall, f1, _ = precision_recall_fscore_support(y, predicted, average=average, zero_division=0)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        y, predicted, average=average, zero_division=0
+    )
     return {
         "accuracy": float((predicted == y).double().mean()),
         "precision": float(precision),
@@ -58,7 +60,12 @@ def report(logits: Tensor, y: Tensor, classes: Sequence[str]) -> str:
     """Return precision, recall and F1 of each class as a table of text, with 4 digits."""
     numbers = range(len(classes))
     return classification_report(
-        y.cpu(), predictions(logits).cpu(), labels=numbers, target_names=classes, digits=4, zero_division=0
+        y.cpu(),
+        predictions(logits).cpu(),
+        labels=numbers,
+        target_names=classes,
+        digits=4,
+        zero_division=0,
     )
 
 

@@ -14,7 +14,8 @@ from types import SimpleNamespace
 
 import torch
 
-from labkit import precision, sources
+from labkit.data import official
+from labkit.machine import numerics, paths
 
 
 class SettingsError(ValueError):
@@ -44,16 +45,22 @@ class Parameter:
                 f"{name} = {value!r} is of type {type(value).__name__}, but {name} is {self.allowed()}; "
                 f"for example: {name} = {self.default!r}."
             )
-        if self.kind in (int, float) and not self.low <= value <= self.high:  # false for nan as well
+        if (
+            self.kind in (int, float) and not self.low <= value <= self.high
+        ):  # false for nan as well
             raise SettingsError(f"{name} = {value!r} is out of range: {name} is {self.allowed()}.")
         if self.choices and value not in self.choices:
-            raise SettingsError(f"{name} = {value!r} is not allowed: {name} is {self.allowed()}.{hint(value, self.choices)}")
+            raise SettingsError(
+                f"{name} = {value!r} is not allowed: {name} is {self.allowed()}.{hint(value, self.choices)}"
+            )
         return value
 
     def allowed(self) -> str:
         if self.choices:
             return "one of " + ", ".join(self.choices)
-        words = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}[self.kind]
+        words = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}[
+            self.kind
+        ]
         if self.kind in (int, float):
             words += f" from {self.low:,g} to {self.high:,g}"
         return f"{words} ({self.unit})" if self.unit else words
@@ -101,13 +108,37 @@ PARAMETERS = {
 # embedding_rate (learning rate of a word's learnt numbers, as a share of the others').
 PRESETS = {
     "01_mnist": {
-        "quick": {"num_epochs": 3, "num_examples": 16_000, "num_test": 10_000, "peak": 4.0, "clip_norm": 0.25},
-        "full": {"num_epochs": 20, "num_examples": 48_000, "num_test": 10_000, "peak": 1.0, "clip_norm": 0.25},
+        "quick": {
+            "num_epochs": 3,
+            "num_examples": 16_000,
+            "num_test": 10_000,
+            "peak": 4.0,
+            "clip_norm": 0.25,
+        },
+        "full": {
+            "num_epochs": 20,
+            "num_examples": 48_000,
+            "num_test": 10_000,
+            "peak": 1.0,
+            "clip_norm": 0.25,
+        },
     },
     "02_imdb": {
-        "quick": {"num_epochs": 2, "num_examples": 10_000, "num_test": 2_000, "peak": 2.0, "clip_norm": 0.25}
+        "quick": {
+            "num_epochs": 2,
+            "num_examples": 10_000,
+            "num_test": 2_000,
+            "peak": 2.0,
+            "clip_norm": 0.25,
+        }
         | {"hidden_dim": 128, "n_layers": 1, "embedding_rate": 0.1},
-        "full": {"num_epochs": 10, "num_examples": 22_500, "num_test": 25_000, "peak": 2.0, "clip_norm": 0.25}
+        "full": {
+            "num_epochs": 10,
+            "num_examples": 22_500,
+            "num_test": 25_000,
+            "peak": 2.0,
+            "clip_norm": 0.25,
+        }
         | {"hidden_dim": 256, "n_layers": 2, "embedding_rate": 0.1},
     },
 }
@@ -122,21 +153,30 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
     table = PARAMETERS[notebook]
     for name in [*given, *injected_names()]:
         if name not in table:
-            raise SettingsError(f"{name} is no parameter of {notebook}.{hint(name, table)} Known: {', '.join(table)}.")
-    asked = {name: parameter.check(name, given.get(name, parameter.default)) for name, parameter in table.items()}
+            raise SettingsError(
+                f"{name} is no parameter of {notebook}.{hint(name, table)} Known: {', '.join(table)}."
+            )
+    asked = {
+        name: parameter.check(name, given.get(name, parameter.default))
+        for name, parameter in table.items()
+    }
 
     device = choose_device(asked["device"])
     preset = choose_preset(asked["preset"], device)
-    source = sources.choose(notebook, asked["data_source"])
-    lab = asked | {name: asked.get(name) or value for name, value in PRESETS[notebook][preset].items()}
+    source = official.choose(notebook, asked["data_source"])
+    lab = asked | {
+        name: asked.get(name) or value for name, value in PRESETS[notebook][preset].items()
+    }
     lab |= {"preset": preset, "device": device, "data_source": source, "notebook": notebook}
     if asked["precision"] == "auto":
-        lab["precision"] = precision.choose(sources.runs_root() / ".precision.json") if device == "cpu" else "fp32"
+        lab["precision"] = (
+            numerics.choose(paths.runs_root() / ".precision.json") if device == "cpu" else "fp32"
+        )
     lab["threads"] = torch.get_num_threads()
     if lab.get("vectors") == "random":  # they have everything to learn
         lab["embedding_rate"] = 1.0
 
-    available = sources.NUM_EXAMPLES[notebook][source]
+    available = official.NUM_EXAMPLES[notebook][source]
     lab["num_test"] = min(lab["num_test"], available["test"])
     if asked["num_examples"] > available["train"]:
         raise SettingsError(
@@ -145,19 +185,25 @@ def resolve(notebook: str, **given: object) -> SimpleNamespace:
         )
     if lab["num_examples"] > available["train"]:  # only the preset's own number can be
         if preset == "quick" and not asked["num_epochs"]:  # quick is a budget of examples seen
-            lab["num_epochs"] = math.ceil(lab["num_epochs"] * lab["num_examples"] / available["train"])
+            lab["num_epochs"] = math.ceil(
+                lab["num_epochs"] * lab["num_examples"] / available["train"]
+            )
         lab["num_examples"] = available["train"]
     return SimpleNamespace(**lab)
 
 
 def choose_device(device: str) -> str:
     """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device that is there; raise SettingsError if it is not."""
-    count = torch.cuda.device_count() if torch.cuda.is_available() else 0  # a driver may be too old for this torch
+    count = (
+        torch.cuda.device_count() if torch.cuda.is_available() else 0
+    )  # a driver may be too old for this torch
     if device == "auto":
         return "cuda" if count else "cpu"
     allowed = ["cpu"] + (["cuda"] + [f"cuda:{n}" for n in range(count)] if count else [])
     if device not in allowed:
-        raise SettingsError(f"device = {device!r} is not on this machine: choose auto, {', '.join(allowed)}.")
+        raise SettingsError(
+            f"device = {device!r} is not on this machine: choose auto, {', '.join(allowed)}."
+        )
     return device
 
 
@@ -189,11 +235,15 @@ def injected_names() -> list[str]:
             break
         if cell.startswith("# Parameters\n"):
             assignments = [node for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
-            return [node.targets[0].id for node in assignments if isinstance(node.targets[0], ast.Name)]
+            return [
+                node.targets[0].id for node in assignments if isinstance(node.targets[0], ast.Name)
+            ]
     return []
 
 
 def hint(wrong: object, known: object) -> str:
     """Return ` Did you mean hidden_dim?` for the nearest known name, or nothing."""
-    near = difflib.get_close_matches(str(wrong).lower(), names := {str(name).lower(): name for name in known}, n=1)
+    near = difflib.get_close_matches(
+        str(wrong).lower(), names := {str(name).lower(): name for name in known}, n=1
+    )
     return f" Did you mean {names[near[0]]}?" if near else ""

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from labkit import imdb, mnist, training, words
+from labkit import training
+from labkit.data import imdb, mnist, words
 
 os.environ["TQDM_DISABLE"] = "1"
 torch.set_num_threads(1)  # the models here are tiny: more threads only wait for each other
@@ -58,4 +59,6 @@ def tiny_reviews():
         texts.append(f"{filler} {'good' if label else 'bad'}".strip())
     vocabulary = words.Vocabulary(WORDS)
     part = imdb.encode(texts, labels, vocabulary, max_len=50)
-    return SimpleNamespace(train=part, validation=part, test=part, vocabulary=vocabulary, source="made up", sha256="0")
+    return SimpleNamespace(
+        train=part, validation=part, test=part, vocabulary=vocabulary, source="made up", sha256="0"
+    )

@@ -28,10 +28,14 @@ def test_readme_shows_what_was_measured(script):
     assert table.MARKS.search(table.README.read_text(encoding="utf-8"))[0] == table.render()
 
 
-@pytest.mark.parametrize("file", sorted((FOLDER / "results").glob("*.json")), ids=lambda file: file.stem)
+@pytest.mark.parametrize(
+    "file", sorted((FOLDER / "results").glob("*.json")), ids=lambda file: file.stem
+)
 def test_every_table_says_where_and_with_what(file):
     for name, table in json.loads(file.read_text(encoding="utf-8")).items():
-        assert {"processor", "threads", "python", "torch", "packages"} <= set(table["machine"]), name
+        assert {"processor", "threads", "python", "torch", "packages"} <= set(table["machine"]), (
+            name
+        )
         assert table["rows"] and table["date"], name
 
 
@@ -57,7 +61,10 @@ def test_tables_of_one_machine_do_not_overwrite_each_other(script, monkeypatch, 
     common.save("speed", [{"work": "y", "ratio": 5.0}, {"work": "x", "ratio": 3.0}])
     common.save("speed", [{"work": "y", "ratio": 4.0}])
     stored = json.loads(common.file().read_text(encoding="utf-8"))
-    assert stored["speed"]["rows"] == [{"work": "x", "ratio": 3.0}, {"work": "y", "ratio": 4.0}] and set(stored) == {
+    assert stored["speed"]["rows"] == [
+        {"work": "x", "ratio": 3.0},
+        {"work": "y", "ratio": 4.0},
+    ] and set(stored) == {
         "speed",
         "growth",
     }
@@ -66,7 +73,9 @@ def test_tables_of_one_machine_do_not_overwrite_each_other(script, monkeypatch, 
 def test_the_mean_of_seeds_has_its_interval(script):
     """Reference: 0.88, 0.89, 0.90 have mean 0.89 and standard error 0.01 / √3; t at 97.5 % with 2 degrees is 4.3027."""
     accuracy = script("accuracy")
-    rows = [{"arm": "IMDb RNN", "test accuracy": value, "seconds": 1.0} for value in (0.88, 0.89, 0.90)]
+    rows = [
+        {"arm": "IMDb RNN", "test accuracy": value, "seconds": 1.0} for value in (0.88, 0.89, 0.90)
+    ]
     (line,) = accuracy.summary(rows)
     assert line["mean"] == pytest.approx(0.89) and line["seeds"] == 3
     assert line["± (95 %)"] == pytest.approx(4.3027 * 0.01 / 3**0.5, rel=1e-3)

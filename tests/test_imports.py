@@ -37,17 +37,56 @@ ALLOWED = {
     "significance": set(),
     "verdicts": {"significance", "sources"},
     "claim_reports": {"files", "labels", "verdicts"},
-    "arms": {"checkpoints", "imdb", "metrics", "mnist", "models", "progress", "settings", "sources", "training", "verdicts"},
-    "study": {"arms", "checkpoints", "files", "machine", "metrics", "settings", "sources", "training", "trials", "verdicts"},
+    "arms": {
+        "checkpoints",
+        "imdb",
+        "metrics",
+        "mnist",
+        "models",
+        "progress",
+        "settings",
+        "sources",
+        "training",
+        "verdicts",
+    },
+    "study": {
+        "arms",
+        "checkpoints",
+        "files",
+        "machine",
+        "metrics",
+        "settings",
+        "sources",
+        "training",
+        "trials",
+        "verdicts",
+    },
     "storages": set(),
     "trials": {"storages"},
     "space": {"headless", "machine", "settings", "sources"},
     "sweep": {"checkpoints", "files", "headless", "settings", "space", "trials"},
     "sweep_reports": {"files", "machine", "settings", "space", "trials"},
     "stopping": set(),
-    "cli_claims": {"claim_reports", "machine", "plotting", "sources", "stopping", "study", "verdicts"},
+    "cli_claims": {
+        "claim_reports",
+        "machine",
+        "plotting",
+        "sources",
+        "stopping",
+        "study",
+        "verdicts",
+    },
     "cli_sweep": {"machine", "space", "stopping", "sweep", "sweep_reports"},
-    "cli": {"__version__", "cli_claims", "cli_sweep", "sources", "downloads", "headless", "reports", "stopping"},
+    "cli": {
+        "__version__",
+        "cli_claims",
+        "cli_sweep",
+        "sources",
+        "downloads",
+        "headless",
+        "reports",
+        "stopping",
+    },
 }
 
 
@@ -60,7 +99,9 @@ def imported(path):
         elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith("labkit."):
             names.add(node.module.split(".")[1])
         elif isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[1] for alias in node.names if alias.name.startswith("labkit.")}
+            names |= {
+                alias.name.split(".")[1] for alias in node.names if alias.name.startswith("labkit.")
+            }
     return names
 
 
@@ -79,13 +120,13 @@ def test_a_module_can_be_read_in_one_sitting(module):
 
 
 def test_importing_labkit_loads_nothing_heavy():
-    code = "import sys, labkit; sys.exit(bool({'torch', 'datasets', 'matplotlib'} & set(sys.modules)))"
+    code = (
+        "import sys, labkit; sys.exit(bool({'torch', 'datasets', 'matplotlib'} & set(sys.modules)))"
+    )
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0
 
 
 def test_notebook_imports_load_no_download_library():
     """`datasets` reads its environment when it is imported and takes seconds: only a download may load it."""
-    code = (
-        "import sys; from labkit import imdb, linear, mnist, plotting, results, settings; sys.exit('datasets' in sys.modules)"
-    )
+    code = "import sys; from labkit import imdb, linear, mnist, plotting, results, settings; sys.exit('datasets' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code]).returncode == 0

@@ -10,7 +10,9 @@ LOGIT = torch.tensor([[-1.0], [-2.0], [3.0], [-1.0], [2.0], [-0.5]])  # one fals
 
 
 def test_scores_of_reviews_are_those_of_the_positive_class():
-    assert metrics.scores(LOGIT, Y) == pytest.approx({"accuracy": 4 / 6, "precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2})
+    assert metrics.scores(LOGIT, Y) == pytest.approx(
+        {"accuracy": 4 / 6, "precision": 1 / 2, "recall": 1 / 2, "f1": 1 / 2}
+    )
 
 
 def test_scores_of_digits_are_the_mean_over_the_classes():
@@ -24,14 +26,24 @@ def test_scores_of_digits_are_the_mean_over_the_classes():
 def test_test_scores():
     test = metrics.test_scores(LOGIT, Y)
     assert test["n"] == 6 and test["confusion"] == [[3, 1], [1, 1]]
-    assert set(test) == {"n", "accuracy", "precision", "recall", "f1", "accuracy_interval", "confusion"}
+    assert set(test) == {
+        "n",
+        "accuracy",
+        "precision",
+        "recall",
+        "f1",
+        "accuracy_interval",
+        "confusion",
+    }
 
 
 def test_interval_is_wilsons():
     """Reference: Newcombe (1998), Table I, method 3: 81 of 263 gives 0.2553 to 0.3662."""
     logits = torch.ones(263, 1)
     y = (torch.arange(263) < 81).long()
-    assert metrics.test_scores(logits, y)["accuracy_interval"] == pytest.approx([0.2553, 0.3662], abs=5e-5)
+    assert metrics.test_scores(logits, y)["accuracy_interval"] == pytest.approx(
+        [0.2553, 0.3662], abs=5e-5
+    )
 
 
 def test_a_class_nobody_names_does_not_break_the_tables():

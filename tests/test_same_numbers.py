@@ -12,8 +12,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import imdb, mnist, models, training, words
-from labkit.progress import Progress
+from labkit import training
+from labkit.data import imdb, mnist, words
+from labkit.machine.progress import Progress
+from labkit.models import classifiers
 
 STEPS, WIDTH = 50, 500
 
@@ -42,7 +44,9 @@ class PlainText(nn.Module):
         self.embedding.load_state_dict(net.embedding.state_dict())
         self.rnn = getattr(nn, cell)(net.embedding.embedding_dim, 12, 2, batch_first=True)
         stacked = {
-            f"{name[:-1]}{k}": value for k, layer in enumerate(net.forward_layers) for name, value in layer.state_dict().items()
+            f"{name[:-1]}{k}": value
+            for k, layer in enumerate(net.forward_layers)
+            for name, value in layer.state_dict().items()
         }
         self.rnn.load_state_dict(stacked)
         self.head = nn.Linear(net.head.in_features, 1)
@@ -56,7 +60,10 @@ class PlainText(nn.Module):
         last = torch.stack([row[-1] for row in rows])
         if self.readout == "last":
             return self.head(last)
-        mean, maximum = (torch.stack(part) for part in ([row.mean(0) for row in rows], [row.amax(0) for row in rows]))
+        mean, maximum = (
+            torch.stack(part)
+            for part in ([row.mean(0) for row in rows], [row.amax(0) for row in rows])
+        )
         return self.head(torch.cat([last, mean, maximum], 1))
 
 
@@ -66,7 +73,11 @@ def plain_losses(net, batches):
     for *inputs, y in batches:
         logits = net(*inputs)
         binary = logits.shape[1] == 1
-        loss = F.binary_cross_entropy_with_logits(logits[:, 0], y.float()) if binary else F.cross_entropy(logits, y)
+        loss = (
+            F.binary_cross_entropy_with_logits(logits[:, 0], y.float())
+            if binary
+            else F.cross_entropy(logits, y)
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -77,7 +88,10 @@ def plain_losses(net, batches):
 def fast_losses(net, data, order):
     optimizer = torch.optim.Adam(net.parameters(), lr=1e-3, fused=True)
     with Progress("", len(order), "") as progress:
-        return [training.train_epoch(net, data, [index], optimizer, None, 0.0, "fp32", progress)[0] for index in order]
+        return [
+            training.train_epoch(net, data, [index], optimizer, None, 0.0, "fp32", progress)[0]
+            for index in order
+        ]
 
 
 @pytest.mark.parametrize("name", ["LeNet", "RNN", "LSTM"])
@@ -87,8 +101,16 @@ def test_digits(name):
     x[torch.arange(len(y)), 3 * y] += 2.0
     data = mnist.Split(x, y)
     torch.manual_seed(0)
-    net = models.LeNet() if name == "LeNet" else models.SequenceClassifier(name, 32, 24, 2, 10, 0.0)
-    layer_by_layer = nn.Sequential(nn.Unflatten(1, (1, 32)), *copy.deepcopy(net.layers)) if name == "LeNet" else None
+    net = (
+        classifiers.LeNet()
+        if name == "LeNet"
+        else classifiers.SequenceClassifier(name, 32, 24, 2, 10, 0.0)
+    )
+    layer_by_layer = (
+        nn.Sequential(nn.Unflatten(1, (1, 32)), *copy.deepcopy(net.layers))
+        if name == "LeNet"
+        else None
+    )
     twin = layer_by_layer or PlainDigits(net, name)
     order = data.order(8, torch.Generator().manual_seed(1))
     expected = plain_losses(twin, [(x[index], y[index]) for index in order])
@@ -97,18 +119,21 @@ def test_digits(name):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("readout", models.READOUTS)
+@pytest.mark.parametrize("readout", classifiers.READOUTS)
 @pytest.mark.parametrize("cell", ["RNN", "LSTM"])
 def test_reviews(cell, readout):
     random = np.random.default_rng(0)
     labels = np.arange(4 * STEPS) % 2
     known = [f"w{k}" for k in range(40)]
-    texts = [" ".join(random.choice(known[20 * label :][:25], random.integers(1, 60))) for label in labels]
+    texts = [
+        " ".join(random.choice(known[20 * label :][:25], random.integers(1, 60)))
+        for label in labels
+    ]
     vocabulary = words.Vocabulary(known)
     data = imdb.encode(texts, labels, vocabulary, WIDTH, width=WIDTH if readout == "padded" else 0)
     wide = imdb.encode(texts, labels, vocabulary, WIDTH, width=WIDTH)
     torch.manual_seed(0)
-    net = models.TextClassifier(cell, len(vocabulary), 10, 12, n_layers=2, readout=readout)
+    net = classifiers.TextClassifier(cell, len(vocabulary), 10, 12, n_layers=2, readout=readout)
     twin = PlainText(net, cell, readout)
     order = data.order(4, torch.Generator().manual_seed(1))
     if readout != "padded":

@@ -6,7 +6,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from labkit import precision, settings, sources
+from labkit import settings
+from labkit.machine import numerics
 from labkit.settings import PARAMETERS, PRESETS, SettingsError, resolve
 
 
@@ -24,8 +25,16 @@ WRONG = [
     ("num_epochs", "3", "num_epochs = '3' is of type str, but num_epochs is a whole number"),
     ("num_epochs", 2.0, "is of type float"),
     ("num_epochs", True, "is of type bool"),
-    ("num_epochs", -1, "num_epochs = -1 is out of range: num_epochs is a whole number from 0 to 10,000"),
-    ("learning_rate", "1e-3", "learning_rate = '1e-3' is of type str, but learning_rate is a number"),
+    (
+        "num_epochs",
+        -1,
+        "num_epochs = -1 is out of range: num_epochs is a whole number from 0 to 10,000",
+    ),
+    (
+        "learning_rate",
+        "1e-3",
+        "learning_rate = '1e-3' is of type str, but learning_rate is a number",
+    ),
     ("learning_rate", float("nan"), "out of range"),
     ("learning_rate", float("inf"), "out of range"),
     ("learning_rate", 0, "out of range"),
@@ -75,14 +84,18 @@ def test_presets_fill_what_was_left_open_and_the_caller_wins():
     mnist = resolve("01_mnist", preset="full")
     assert (mnist.num_epochs, mnist.num_examples) == (20, 48_000)
     for preset in ("quick", "full"):
-        lab = resolve("02_imdb", preset=preset, hidden_dim=64, n_layers=3, num_epochs=1, num_examples=100)
+        lab = resolve(
+            "02_imdb", preset=preset, hidden_dim=64, n_layers=3, num_epochs=1, num_examples=100
+        )
         assert (lab.hidden_dim, lab.n_layers, lab.num_epochs, lab.num_examples) == (64, 3, 1, 100)
 
 
 def test_auto_preset_is_quick_on_a_cpu_full_on_a_gpu_and_the_environments_first(monkeypatch):
     assert resolve("01_mnist").preset == "quick"
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
-    assert resolve("01_mnist").device == "cpu", "a driver that is too old leaves a GPU that cannot be used"
+    assert resolve("01_mnist").device == "cpu", (
+        "a driver that is too old leaves a GPU that cannot be used"
+    )
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     assert (resolve("01_mnist").preset, resolve("01_mnist").device) == ("full", "cuda")
     assert resolve("01_mnist", device="cpu").preset == "quick"
@@ -98,24 +111,47 @@ def test_auto_preset_is_quick_on_a_cpu_full_on_a_gpu_and_the_environments_first(
 
 
 def test_words_that_begin_by_chance_learn_at_the_full_rate():
-    assert resolve("02_imdb").embedding_rate == 0.1 and resolve("02_imdb", vectors="random").embedding_rate == 1.0
+    assert (
+        resolve("02_imdb").embedding_rate == 0.1
+        and resolve("02_imdb", vectors="random").embedding_rate == 1.0
+    )
 
 
 def test_quick_sees_as_many_examples_on_the_small_sample():
     budget = PRESETS["01_mnist"]["quick"]
     seen = budget["num_epochs"] * budget["num_examples"]
     lab = resolve("01_mnist", preset="quick", data_source="sample")
-    assert lab.num_examples == 3_200 and 0 <= lab.num_epochs * lab.num_examples - seen < 3_200 and lab.num_test == 1_000
+    assert (
+        lab.num_examples == 3_200
+        and 0 <= lab.num_epochs * lab.num_examples - seen < 3_200
+        and lab.num_test == 1_000
+    )
     assert resolve("01_mnist", preset="quick", data_source="sample", num_epochs=2).num_epochs == 2
-    assert resolve("01_mnist", preset="quick", data_source="sample", num_examples=100).num_epochs == budget["num_epochs"]
+    assert (
+        resolve("01_mnist", preset="quick", data_source="sample", num_examples=100).num_epochs
+        == budget["num_epochs"]
+    )
     assert resolve("01_mnist", preset="full", data_source="sample").num_epochs == 20
 
 
 def test_defaults_are_the_lessons():
     mnist, imdb = PARAMETERS["01_mnist"], PARAMETERS["02_imdb"]
-    assert [mnist[name].default for name in ("hidden_size", "num_layers", "dropout")] == [128, 2, 0.3]
-    assert [imdb[name].default for name in ("dropout", "embedding_dim", "max_len", "min_freq")] == [0.5, 100, 500, 10]
-    assert [mnist[name].default for name in ("seed", "batch_size", "learning_rate")] == [42, 64, 1e-3]
+    assert [mnist[name].default for name in ("hidden_size", "num_layers", "dropout")] == [
+        128,
+        2,
+        0.3,
+    ]
+    assert [imdb[name].default for name in ("dropout", "embedding_dim", "max_len", "min_freq")] == [
+        0.5,
+        100,
+        500,
+        10,
+    ]
+    assert [mnist[name].default for name in ("seed", "batch_size", "learning_rate")] == [
+        42,
+        64,
+        1e-3,
+    ]
     assert imdb["bidirectional"].default is False and imdb["readout"].default == "pool"
 
 
@@ -132,7 +168,9 @@ CHECK = "lab = settings.resolve('02_imdb', hidden_dim=hidden_dim)"
 
 def test_an_unknown_name_in_papermills_cell_is_refused(monkeypatch):
     Kernel(monkeypatch, "hidden_dim: int = 0", '# Parameters\nhiden_dim = 128\nrun_dir = "a"\n')
-    with pytest.raises(SettingsError, match="hiden_dim is no parameter of 02_imdb. Did you mean hidden_dim?"):
+    with pytest.raises(
+        SettingsError, match="hiden_dim is no parameter of 02_imdb. Did you mean hidden_dim?"
+    ):
         resolve("02_imdb")
 
 
@@ -140,9 +178,18 @@ def test_an_unknown_name_in_papermills_cell_is_refused(monkeypatch):
     "cells",
     [
         ("# Parameters\nhidden_dim = 128\n",),  # a known name
-        ("# Parameters\nhiden_dim = 128\n", CHECK),  # checked before; the cell was mended or removed since
-        ("# Parameters\nhiden_dim = 128\n", "# Parameters\nhidden_dim = 128\n"),  # mended before the check
-        ("# Parameters\nhidden_dim =\n", "# Parameters\nhidden_dim = 1\n"),  # mended after a syntax error
+        (
+            "# Parameters\nhiden_dim = 128\n",
+            CHECK,
+        ),  # checked before; the cell was mended or removed since
+        (
+            "# Parameters\nhiden_dim = 128\n",
+            "# Parameters\nhidden_dim = 128\n",
+        ),  # mended before the check
+        (
+            "# Parameters\nhidden_dim =\n",
+            "# Parameters\nhidden_dim = 1\n",
+        ),  # mended after a syntax error
         ("# Parameters of my own\nmine = 1\n",),  # not papermill's
         ("x = 1", "# parameters\nmine = 1"),
         (),
@@ -156,19 +203,28 @@ def test_working_on_in_jupyterlab_never_trips(monkeypatch, cells):
 
 @pytest.mark.parametrize(
     ("has", "seconds", "works", "expected"),
-    [(True, 0.6, True, "bf16"), (False, 0.6, True, "fp32"), (True, 0.7, True, "fp32"), (True, 0.6, False, "fp32")],
+    [
+        (True, 0.6, True, "bf16"),
+        (False, 0.6, True, "fp32"),
+        (True, 0.7, True, "fp32"),
+        (True, 0.6, False, "fp32"),
+    ],
     ids=["all is well", "no instructions", "instructions that are not faster", "PyTorch refuses"],
 )
-def test_bf16_only_where_it_is_faster_and_pytorch_takes_it(monkeypatch, has, seconds, works, expected):
+def test_bf16_only_where_it_is_faster_and_pytorch_takes_it(
+    monkeypatch, has, seconds, works, expected
+):
     """Reference: a product takes 1 second in fp32, so 0.6 s in bf16 are less than two thirds, and 0.7 s are not."""
-    precision.bf16_pays.cache_clear()
+    numerics.bf16_pays.cache_clear()
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
     monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    monkeypatch.setattr(precision, "_seconds_of_product", lambda kind: seconds if kind == torch.bfloat16 else 1.0)
+    monkeypatch.setattr(
+        precision, "_seconds_of_product", lambda kind: seconds if kind == torch.bfloat16 else 1.0
+    )
     if not works:
         monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
     assert settings.resolve("01_mnist", device="cpu").precision == expected
-    precision.bf16_pays.cache_clear()
+    numerics.bf16_pays.cache_clear()
 
 
 def test_a_machine_near_the_threshold_stays_with_its_first_choice(monkeypatch, tmp_path):
@@ -179,9 +235,9 @@ def test_a_machine_near_the_threshold_stays_with_its_first_choice(monkeypatch, t
         monkeypatch.setattr(precision, "bf16_pays", lambda pays=pays: pays)
         assert settings.resolve("01_mnist", device="cpu").precision == expected
     memory.write_text("{")
-    assert precision.choose(memory) == "fp32" == precision.choose(memory)
+    assert numerics.choose(memory) == "fp32" == numerics.choose(memory)
     memory.write_text('{"another machine": "bf16"}')
-    assert precision.choose(memory) == "fp32" and "another machine" in memory.read_text()
+    assert numerics.choose(memory) == "fp32" and "another machine" in memory.read_text()
 
 
 def refuse(*_):
@@ -189,12 +245,14 @@ def refuse(*_):
 
 
 def test_the_probe_draws_nothing_from_the_random_stream(monkeypatch):
-    precision.bf16_pays.cache_clear()
+    numerics.bf16_pays.cache_clear()
     monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    monkeypatch.setattr(precision, "_seconds_of_product", lambda kind: 0.0)  # so that the LSTM is tried as well
+    monkeypatch.setattr(
+        precision, "_seconds_of_product", lambda kind: 0.0
+    )  # so that the LSTM is tried as well
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    precision.bf16_pays()
-    precision.bf16_pays.cache_clear()
+    numerics.bf16_pays()
+    numerics.bf16_pays.cache_clear()
     assert torch.equal(torch.rand(1), expected)

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import metrics, mnist, training
-from labkit.models import LeNet, SequenceClassifier, TextClassifier, count_parameters
-from labkit.progress import Progress, in_words
+from labkit import metrics, training
+from labkit.data import mnist
+from labkit.machine.progress import Progress, in_words
+from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier, count_parameters
 
 SETTINGS = dict(num_epochs=2, batch_size=8, learning_rate=1e-3, seed=42)
 
@@ -45,7 +46,14 @@ def test_averages_are_weighted_by_examples(tiny_digits):
     optimizer = torch.optim.Adam(net.parameters(), lr=0.0)
     with Progress("", 7, "") as progress:
         loss, accuracy = training.train_epoch(
-            net, tiny_digits.train, tiny_digits.train.order(5), optimizer, None, 0.0, "fp32", progress
+            net,
+            tiny_digits.train,
+            tiny_digits.train.order(5),
+            optimizer,
+            None,
+            0.0,
+            "fp32",
+            progress,
         )
     assert loss == pytest.approx(expected, rel=1e-5)
     correct = (net(tiny_digits.train.x).argmax(1) == tiny_digits.train.y).sum().item()
@@ -58,7 +66,9 @@ def test_an_epoch_is_the_loop_written_out(tiny_digits):
     twin = copy.deepcopy(net)
     run = training.fit(net, tiny_digits, num_epochs=1, batch_size=8, learning_rate=1e-3, seed=7)
     optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3)
-    order = torch.randperm(32, generator=torch.Generator().manual_seed(training.derive(7, "order", 1)))
+    order = torch.randperm(
+        32, generator=torch.Generator().manual_seed(training.derive(7, "order", 1))
+    )
     for index in order.split(8):
         loss = F.cross_entropy(twin(tiny_digits.train.x[index]), tiny_digits.train.y[index])
         optimizer.zero_grad()
@@ -68,7 +78,10 @@ def test_an_epoch_is_the_loop_written_out(tiny_digits):
         torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("make", [LeNet, lambda: digits_net("RNN"), lambda: digits_net("LSTM"), lambda: digits_net("GRU")])
+@pytest.mark.parametrize(
+    "make",
+    [LeNet, lambda: digits_net("RNN"), lambda: digits_net("LSTM"), lambda: digits_net("GRU")],
+)
 def test_eight_digits_are_learnt_by_heart(tiny_digits, make):
     part = mnist.Split(tiny_digits.train.x[:8], tiny_digits.train.y[:8])
     tiny_digits.train = tiny_digits.validation = part
@@ -79,7 +92,13 @@ def test_eight_digits_are_learnt_by_heart(tiny_digits, make):
 
 @pytest.mark.parametrize("cell", ["RNN", "LSTM", "GRU"])
 def test_reviews_are_learnt_by_heart(tiny_reviews, cell):
-    run = training.fit(reviews_net(tiny_reviews, cell), tiny_reviews, num_epochs=40, batch_size=8, learning_rate=1e-2)
+    run = training.fit(
+        reviews_net(tiny_reviews, cell),
+        tiny_reviews,
+        num_epochs=40,
+        batch_size=8,
+        learning_rate=1e-2,
+    )
     assert run.history[run.best_epoch - 1]["val_accuracy"] == 1.0
 
 
@@ -89,7 +108,9 @@ def test_same_seed_same_run_whatever_ran_before(tiny_reviews):
     torch.rand(1000)  # as another cell might
     again = training.fit(net, tiny_reviews, **SETTINGS)
     other = training.fit(net, tiny_reviews, **SETTINGS | {"seed": 43})
-    without_time = [[{**record, "seconds": 0} for record in run.history] for run in (first, again, other)]
+    without_time = [
+        [{**record, "seconds": 0} for record in run.history] for run in (first, again, other)
+    ]
     assert without_time[0] == without_time[1] != without_time[2]
     for key, value in first.model.state_dict().items():
         assert torch.equal(value, again.model.state_dict()[key])
@@ -128,7 +149,9 @@ def test_best_epoch_is_the_first_of_the_best():
 def test_the_best_weights_are_restored(tiny_digits):
     """The first epoch without a mistake is the best; training on moves the weights, and the loss tells which are back."""
     run = training.fit(digits_net(), tiny_digits, num_epochs=40, batch_size=8, learning_rate=1e-2)
-    loss = metrics.loss(training.predict(run.model, tiny_digits.validation), tiny_digits.validation.y).item()
+    loss = metrics.loss(
+        training.predict(run.model, tiny_digits.validation), tiny_digits.validation.y
+    ).item()
     assert run.best_epoch < 40 and run.history[-1]["val_loss"] != pytest.approx(loss)
     assert run.history[run.best_epoch - 1]["val_loss"] == pytest.approx(loss)
 
@@ -145,7 +168,9 @@ def test_predict_keeps_the_order_the_mode_and_the_state(tiny_reviews):
     net = reviews_net(tiny_reviews).train()
     before = copy.deepcopy(net.state_dict())
     logits = training.predict(net, tiny_reviews.test, batch_size=5)
-    assert net.training and all(torch.equal(value, before[key]) for key, value in net.state_dict().items())
+    assert net.training and all(
+        torch.equal(value, before[key]) for key, value in net.state_dict().items()
+    )
     net.eval()
     for row in range(len(tiny_reviews.test)):
         ids, lengths, _ = tiny_reviews.test.batch(torch.tensor([row]))
@@ -153,7 +178,9 @@ def test_predict_keeps_the_order_the_mode_and_the_state(tiny_reviews):
 
 
 def test_one_cycle_climbs_to_its_peak_and_falls(tiny_digits):
-    run = training.fit(LeNet(), tiny_digits, num_epochs=10, batch_size=8, learning_rate=1e-3, peak=4.0)
+    run = training.fit(
+        LeNet(), tiny_digits, num_epochs=10, batch_size=8, learning_rate=1e-3, peak=4.0
+    )
     rates = [record["learning_rate"] for record in run.history]
     assert rates[0] == pytest.approx(1e-3)
     assert max(rates) == pytest.approx(4e-3, rel=0.05) and rates.index(max(rates)) in (2, 3)
@@ -173,7 +200,16 @@ def test_clipping_bounds_the_gradient(tiny_digits):
     before = nn.utils.parameters_to_vector(net.parameters()).clone()
     optimizer = torch.optim.SGD(net.parameters(), lr=1.0)
     with Progress("", 1, "") as progress:
-        training.train_epoch(net, tiny_digits.train, tiny_digits.train.order(32), optimizer, None, 0.01, "fp32", progress)
+        training.train_epoch(
+            net,
+            tiny_digits.train,
+            tiny_digits.train.order(32),
+            optimizer,
+            None,
+            0.01,
+            "fp32",
+            progress,
+        )
     moved = (nn.utils.parameters_to_vector(net.parameters()) - before).norm().item()
     assert 0 < moved <= 0.01 * 1.001
 
@@ -241,11 +277,21 @@ def test_freed_memory_is_used_again_but_large_blocks_go_back(numbers, kept):
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, held)",
         "print(0, psutil.Process().memory_info().rss)",
     )
-    done = subprocess.run([sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], capture_output=True, text=True, check=True
+    )
     faults, held = map(int, done.stdout.splitlines()[0].split())
-    idle = subprocess.run([sys.executable, "-c", "\n".join(lines[:2] + lines[-1:])], capture_output=True, text=True, check=True)
+    idle = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines[:2] + lines[-1:])],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     grown = held - int(idle.stdout.split()[1])
-    assert (faults < 10_000 and grown > 100e6) if kept else (faults > 30_000 and grown < 100e6), (faults, grown)
+    assert (faults < 10_000 and grown > 100e6) if kept else (faults > 30_000 and grown < 100e6), (
+        faults,
+        grown,
+    )
 
 
 @pytest.mark.parametrize("peak", [0.0, 2.0])
@@ -254,9 +300,14 @@ def test_the_embedding_learns_at_its_own_rate(tiny_reviews, peak):
     net = reviews_net(tiny_reviews)
     ends = {}
     for rate in (0.0, 0.1, 1.0):
-        ends[rate] = training.fit(net, tiny_reviews, **SETTINGS, peak=peak, embedding_rate=rate).model
+        ends[rate] = training.fit(
+            net, tiny_reviews, **SETTINGS, peak=peak, embedding_rate=rate
+        ).model
     assert torch.equal(ends[0.0].embedding.weight, net.embedding.weight)
     assert not torch.equal(ends[0.0].head.weight, net.head.weight)
     assert not torch.equal(ends[0.1].embedding.weight, ends[1.0].embedding.weight)
-    near, far = (float((ends[rate].embedding.weight - net.embedding.weight).abs().max().detach()) for rate in (0.1, 1.0))
+    near, far = (
+        float((ends[rate].embedding.weight - net.embedding.weight).abs().max().detach())
+        for rate in (0.1, 1.0)
+    )
     assert near < far / 3

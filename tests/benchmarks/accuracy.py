@@ -18,12 +18,28 @@ import numpy as np
 import torch
 from scipy import stats
 
-from labkit import embeddings, imdb, metrics, mnist, models, precision, training
+from labkit import metrics, training
+from labkit.data import imdb, mnist
+from labkit.machine import numerics
+from labkit.models import classifiers, embeddings
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DIGITS = {"num_epochs": 20, "learning_rate": 1e-3, "peak": 1.0, "clip_norm": 0.25, "shift": 1}
-TEXT = {"learning_rate": 1e-3, "peak": 4.0, "clip_norm": 0.25, "max_len": 500, "tail": 0.5, "word_dropout": 0.1}
-TEXT |= {"vectors": "learnt", "embedding_rate": 0.1, "num_epochs": 3, "hidden_dim": 128, "bidirectional": False}
+TEXT = {
+    "learning_rate": 1e-3,
+    "peak": 4.0,
+    "clip_norm": 0.25,
+    "max_len": 500,
+    "tail": 0.5,
+    "word_dropout": 0.1,
+}
+TEXT |= {
+    "vectors": "learnt",
+    "embedding_rate": 0.1,
+    "num_epochs": 3,
+    "hidden_dim": 128,
+    "bidirectional": False,
+}
 # arm: what is trained, its settings, the least mean accuracy, and the seconds allowed on two CPU cores
 ARMS = {
     "MNIST LeNet": ("LeNet", DIGITS, 0.993, None),
@@ -44,13 +60,19 @@ def run(arm: str, seed: int) -> dict:
     if arm.startswith("MNIST"):
         data = mnist.load(shift=of.shift)
         torch.manual_seed(seed)
-        net = models.LeNet() if name == "LeNet" else models.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        net = (
+            classifiers.LeNet()
+            if name == "LeNet"
+            else classifiers.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        )
     else:
         data = imdb.load(max_len=of.max_len, tail=of.tail)
         assert of.vectors == "learnt", of
-        vectors = embeddings.learn(data.train, len(data.vocabulary), spread=getattr(of, "spread", 0.3))
+        vectors = embeddings.learn(
+            data.train, len(data.vocabulary), spread=getattr(of, "spread", 0.3)
+        )
         torch.manual_seed(seed)
-        net = models.TextClassifier(
+        net = classifiers.TextClassifier(
             name,
             len(data.vocabulary),
             100,
@@ -60,10 +82,20 @@ def run(arm: str, seed: int) -> dict:
             word_dropout=of.word_dropout,
             vectors=vectors,
         )
-    how = {"num_epochs": of.num_epochs, "learning_rate": of.learning_rate, "peak": of.peak, "clip_norm": of.clip_norm}
-    how |= {"embedding_rate": getattr(of, "embedding_rate", 1.0), "precision": getattr(of, "precision", "fp32")}
+    how = {
+        "num_epochs": of.num_epochs,
+        "learning_rate": of.learning_rate,
+        "peak": of.peak,
+        "clip_norm": of.clip_norm,
+    }
+    how |= {
+        "embedding_rate": getattr(of, "embedding_rate", 1.0),
+        "precision": getattr(of, "precision", "fp32"),
+    }
     trained = training.fit(net, data, name=arm, seed=seed, device=DEVICE, **how)
-    scores = metrics.scores(training.predict(trained.model, data.test, precision=how["precision"]), data.test.y)
+    scores = metrics.scores(
+        training.predict(trained.model, data.test, precision=how["precision"]), data.test.y
+    )
     return {
         "arm": arm,
         "seed": seed,
@@ -80,7 +112,11 @@ def run(arm: str, seed: int) -> dict:
 def stored() -> list[dict]:
     """Return this machine's runs so far, those of today's settings only."""
     path = common.file()
-    rows = json.loads(path.read_text(encoding="utf-8")).get("accuracy", {}).get("rows", []) if path.exists() else []
+    rows = (
+        json.loads(path.read_text(encoding="utf-8")).get("accuracy", {}).get("rows", [])
+        if path.exists()
+        else []
+    )
     return [row for row in rows if row["arm"] in ARMS and row["settings"] == ARMS[row["arm"]][1]]
 
 
@@ -91,20 +127,35 @@ def summary(rows: list[dict]) -> list[dict]:
         found = [row["test accuracy"] for row in rows if row["arm"] == arm]
         if not found:
             continue
-        half = stats.t.ppf(0.975, len(found) - 1) * stats.sem(found) if len(found) > 1 else float("nan")
-        line = {"arm": arm, "seeds": len(found), "mean": float(np.mean(found)), "± (95 %)": float(half), "at least": least}
+        half = (
+            stats.t.ppf(0.975, len(found) - 1) * stats.sem(found)
+            if len(found) > 1
+            else float("nan")
+        )
+        line = {
+            "arm": arm,
+            "seeds": len(found),
+            "mean": float(np.mean(found)),
+            "± (95 %)": float(half),
+            "at least": least,
+        }
         if within:  # the others need not have had idle cores
-            line |= {"seconds": float(np.mean([row["seconds"] for row in rows if row["arm"] == arm])), "within": within}
+            line |= {
+                "seconds": float(np.mean([row["seconds"] for row in rows if row["arm"] == arm])),
+                "within": within,
+            }
         lines.append(line)
     return lines
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("arms", nargs="*", help=", ".join(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     given = parser.parse_args()
-    for arm in given.arms or [arm for arm in ARMS if precision.bf16_pays() or "bf16" not in arm]:
+    for arm in given.arms or [arm for arm in ARMS if numerics.bf16_pays() or "bf16" not in arm]:
         if arm not in ARMS:
             parser.error(f"{arm!r} is no arm: choose from {', '.join(ARMS)}")
         for seed in given.seeds:

@@ -70,7 +70,11 @@ def save(table: str, rows: list[dict], packages: tuple[str, ...] = ()) -> None:
     here = machine() | {"packages": {name: importlib.metadata.version(name) for name in packages}}
     before = stored.get(table, {})
     if before.get("machine") == here and all("work" in row for row in rows):
-        rows = list(({row["work"]: row for row in before["rows"]} | {row["work"]: row for row in rows}).values())
+        rows = list(
+            (
+                {row["work"]: row for row in before["rows"]} | {row["work"]: row for row in rows}
+            ).values()
+        )
     stored[table] = {"date": f"{datetime.date.today()}", "machine": here, "rows": rows}
     file().write_text(json.dumps(stored, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
@@ -80,18 +84,27 @@ def show(rows: list[dict]) -> None:
     print(json.dumps({"machine": machine(), "rows": rows}, ensure_ascii=False))
     names = list(dict.fromkeys(name for row in rows for name in row))
     cells = [names] + [
-        [f"{row.get(name, ''):.4g}" if isinstance(row.get(name), float) else f"{row.get(name, '')}" for name in names]
+        [
+            f"{row.get(name, ''):.4g}"
+            if isinstance(row.get(name), float)
+            else f"{row.get(name, '')}"
+            for name in names
+        ]
         for row in rows
     ]
     widths = [max(len(line[column]) for line in cells) for column in range(len(names))]
     for line in cells:
-        print("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())
+        print(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        )
 
 
 def arguments(description: str, parts: tuple[str, ...] = ()) -> argparse.Namespace:
     """Read the command line: `--quick` measures less and saves nothing; parts of a table may be measured alone."""
     parser = argparse.ArgumentParser(description=description)
-    parser.add_argument("--quick", action="store_true", help="fewer batches and repeats; nothing is saved")
+    parser.add_argument(
+        "--quick", action="store_true", help="fewer batches and repeats; nothing is saved"
+    )
     if parts:
         parser.add_argument("parts", nargs="*", help=f"of {', '.join(parts)}; all if none is named")
     given = parser.parse_args()

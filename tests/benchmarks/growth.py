@@ -19,7 +19,7 @@ import psutil
 import pyarrow as pa
 import torch
 
-from labkit import imdb, sources, words
+from labkit.data import imdb, official, words
 
 SIZES = (25_000, 100_000, 400_000, 1_000_000)
 BLOCK = 5_000  # reviews in a record batch
@@ -52,14 +52,21 @@ def prepare(path: Path) -> dict:
     known = words.count_vocabulary(numbered, min_freq=10)
     seconds, held = time.perf_counter() - started, anonymous() - before
     started = time.perf_counter()
-    split = imdb.encode_numbered(numbered, table["label"].to_numpy(), known, max_len=500, file=path.with_suffix(".ids"))
+    split = imdb.encode_numbered(
+        numbered, table["label"].to_numpy(), known, max_len=500, file=path.with_suffix(".ids")
+    )
     seconds += time.perf_counter() - started
     order = split.order(64, torch.Generator().manual_seed(0))
     started = time.perf_counter()
     for index in order[:300]:
         split.batch(index)
     a_batch = (time.perf_counter() - started) / 300
-    return {"seconds": seconds, "held MB": held, "with batches MB": anonymous() - before, "ms a batch": 1e3 * a_batch}
+    return {
+        "seconds": seconds,
+        "held MB": held,
+        "with batches MB": anonymous() - before,
+        "ms a batch": 1e3 * a_batch,
+    }
 
 
 def figure(rows: list[dict], path: Path) -> None:
@@ -75,10 +82,21 @@ def figure(rows: list[dict], path: Path) -> None:
     )
     for axes, (name, label) in zip(figure.subplots(1, 3), panels, strict=True):
         axes.plot(thousands, [row[name] for row in rows], "o-", label="measured")
-        axes.set(xlabel="thousand reviews", ylabel=label, xlim=0, ylim=(0, 1.1 * max(row[name] for row in rows)))
+        axes.set(
+            xlabel="thousand reviews",
+            ylabel=label,
+            xlim=0,
+            ylim=(0, 1.1 * max(row[name] for row in rows)),
+        )
         if name == "seconds":
             slope = rows[-1][name] / thousands[-1]
-            axes.plot([0, thousands[-1]], [0, slope * thousands[-1]], ":", color="grey", label="in proportion")
+            axes.plot(
+                [0, thousands[-1]],
+                [0, slope * thousands[-1]],
+                ":",
+                color="grey",
+                label="in proportion",
+            )
             axes.legend(frameon=False)
         axes.spines[["top", "right"]].set_visible(False)
     figure.suptitle(f"Text preparation on {common.processor()}", fontsize=10)
@@ -90,13 +108,18 @@ def main() -> None:
         print(json.dumps(prepare(Path(sys.argv[2]))))
         return
     quick = common.arguments(__doc__).quick
-    texts, labels = sources.read_imdb("train")
+    texts, labels = official.read_imdb("train")
     rows = []
     for size in SIZES[:2] if quick else SIZES:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "reviews.arrow"
             resample(texts, labels, size, path)
-            done = subprocess.run([sys.executable, __file__, "prepare", str(path)], check=True, capture_output=True, text=True)
+            done = subprocess.run(
+                [sys.executable, __file__, "prepare", str(path)],
+                check=True,
+                capture_output=True,
+                text=True,
+            )
         rows.append({"reviews": size, **json.loads(done.stdout)})
     common.show(rows)
     if not quick:

@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset
 from torchvision import datasets, transforms
 
-from labkit import sources
+from labkit.data import official
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -28,7 +28,11 @@ class Digits(datasets.MNIST):
     """torchvision's own MNIST, which changes an image each time it is asked for; given the images, it reads no file."""
 
     change = transforms.Compose(
-        [transforms.Resize((32, 32)), transforms.ToTensor(), transforms.Normalize((0.1307,), (0.3081,))]
+        [
+            transforms.Resize((32, 32)),
+            transforms.ToTensor(),
+            transforms.Normalize((0.1307,), (0.3081,)),
+        ]
     )
 
     def __init__(self, images: np.ndarray, labels: np.ndarray):
@@ -57,7 +61,9 @@ def vocabulary(texts: list[str], min_freq: int = 10) -> dict[str, int]:
 class Reviews(Dataset):
     """Texts, tokenised, cut and padded to 500 words each time they are asked for."""
 
-    def __init__(self, texts: list[str], labels: np.ndarray, index: dict[str, int], max_len: int = 500):
+    def __init__(
+        self, texts: list[str], labels: np.ndarray, index: dict[str, int], max_len: int = 500
+    ):
         self.texts, self.labels, self.index, self.max_len = texts, labels, index, max_len
 
     def __len__(self) -> int:
@@ -106,7 +112,9 @@ class Text(nn.Module):
         return self.head(self.dropout(states[torch.arange(len(ids)), lengths - 1])).squeeze(1)
 
 
-def train(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None) -> None:
+def train(
+    model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None
+) -> None:
     """Train over so many random batches of 64 (None: an epoch), as the original report does."""
     loader = DataLoader(data, batch_size=64, shuffle=True)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
@@ -124,7 +132,9 @@ def train(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | 
 
 
 @torch.no_grad()
-def evaluate(model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None) -> None:
+def evaluate(
+    model: nn.Module, data: Dataset, criterion: nn.Module, batches: int | None = None
+) -> None:
     """Score so many batches of 64 (None: all)."""
     model.eval()
     total = correct = 0
@@ -140,13 +150,18 @@ def predictions(logits: torch.Tensor) -> torch.Tensor:
 
 @functools.cache
 def digits(part: str) -> Digits:
-    return Digits(sources.read_mnist(f"{part}-images-idx3-ubyte"), sources.read_mnist(f"{part}-labels-idx1-ubyte"))
+    return Digits(
+        official.read_mnist(f"{part}-images-idx3-ubyte"),
+        official.read_mnist(f"{part}-labels-idx1-ubyte"),
+    )
 
 
 @functools.cache
 def reviews(part: str) -> Reviews:
-    index = vocabulary(sources.read_imdb("train")[0]) if part == "train" else reviews("train").index
-    return Reviews(*sources.read_imdb(part), index)
+    index = (
+        vocabulary(official.read_imdb("train")[0]) if part == "train" else reviews("train").index
+    )
+    return Reviews(*official.read_imdb(part), index)
 
 
 def model(name: str) -> nn.Module:
@@ -161,14 +176,26 @@ def net(task: str, name: str) -> nn.Module:
 
 
 def main() -> None:
-    torch.set_flush_denormal("flush" in sys.argv[1:])  # without the word, as PyTorch has it when it starts
+    torch.set_flush_denormal(
+        "flush" in sys.argv[1:]
+    )  # without the word, as PyTorch has it when it starts
     for line in sys.stdin:
         work, task, name, batches = json.loads(line)
         criterion = nn.BCEWithLogitsLoss() if task == "imdb" else nn.CrossEntropyLoss()
         if work == "train":
-            train(net(task, name), reviews("train") if task == "imdb" else digits("train"), criterion, batches)
+            train(
+                net(task, name),
+                reviews("train") if task == "imdb" else digits("train"),
+                criterion,
+                batches,
+            )
         else:
-            evaluate(net(task, name), reviews("test") if task == "imdb" else digits("t10k"), criterion, batches)
+            evaluate(
+                net(task, name),
+                reviews("test") if task == "imdb" else digits("t10k"),
+                criterion,
+                batches,
+            )
         print("done", flush=True)
 
 

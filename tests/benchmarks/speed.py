@@ -22,10 +22,15 @@ import plain
 import torch
 from torch import nn
 
-from labkit import imdb, mnist, models, precision, sources, training, words
-from labkit.progress import Progress
+from labkit import training
+from labkit.data import imdb, mnist, official, words
+from labkit.machine import numerics
+from labkit.machine.progress import Progress
+from labkit.models import classifiers
 
-BF16 = precision.bf16_pays()  # some processors have its instructions and are slower with them: they count as fp32
+BF16 = (
+    numerics.bf16_pays()
+)  # some processors have its instructions and are slower with them: they count as fp32
 
 
 def take(order: list, batches: int, data) -> list:
@@ -52,7 +57,12 @@ def steps(model: nn.Module, data, batches: int, precision: str):
 def row(work: str, bound: float, sides: dict, repeats: int, scale: float = 1.0) -> dict:
     """Time a row of the table: seconds of the plain and the fast side, scaled to the whole work, and their ratio."""
     seconds = {name: value * scale for name, value in common.in_turn(sides, repeats).items()}
-    return {"work": work, **seconds, "ratio": seconds["plain"] / seconds["labkit"], "at least": bound}
+    return {
+        "work": work,
+        **seconds,
+        "ratio": seconds["plain"] / seconds["labkit"],
+        "at least": bound,
+    }
 
 
 class Apart:
@@ -60,7 +70,9 @@ class Apart:
 
     def __init__(self, script: str, *arguments: str):
         command = [sys.executable, str(Path(script)), *arguments]
-        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
 
     def work(self, *what: object) -> Callable[[], None]:
         """Return a function that has this piece of work done and waits for the answer."""
@@ -78,16 +90,27 @@ def digits_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
     fast = data.train.to(plain.DEVICE)
     rows = []
     for name, bound in (("LeNet", 5.0), ("RNN", 3.0), ("LSTM", 3.0 if BF16 else 2.0)):
-        net = models.LeNet() if name == "LeNet" else models.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        net = (
+            classifiers.LeNet()
+            if name == "LeNet"
+            else classifiers.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        )
         kind = "bf16" if BF16 and name == "LSTM" else "fp32"
-        sides = {"plain": apart.work("train", "mnist", name, batches), "labkit": steps(net, fast, batches, kind)}
+        sides = {
+            "plain": apart.work("train", "mnist", name, batches),
+            "labkit": steps(net, fast, batches, kind),
+        }
         size = "" if name == "LeNet" else " 128×2"
-        rows.append(row(f"MNIST training epoch, {name}{size}, {kind}", bound, sides, repeats, 750 / batches))
+        rows.append(
+            row(f"MNIST training epoch, {name}{size}, {kind}", bound, sides, repeats, 750 / batches)
+        )
         sides = {
             "plain": apart.work("evaluate", "mnist", name, batches),
             "labkit": lambda net=net: training.predict(net, data.test),
         }
-        rows.append(evaluation(f"evaluation of 10,000 digits, {name}{size}", sides, repeats, 157 / batches))
+        rows.append(
+            evaluation(f"evaluation of 10,000 digits, {name}{size}", sides, repeats, 157 / batches)
+        )
     return rows
 
 
@@ -100,7 +123,10 @@ def evaluation(work: str, sides: dict, repeats: int, scale: float) -> dict:
 
 def subset(data: imdb.Split, index: torch.Tensor) -> imdb.Split:
     """Return these reviews alone, so that `predict` makes one batch of them."""
-    return dataclasses.replace(data, **{name: getattr(data, name)[index] for name in ("starts", "num_words", "lengths", "y")})
+    return dataclasses.replace(
+        data,
+        **{name: getattr(data, name)[index] for name in ("starts", "num_words", "lengths", "y")},
+    )
 
 
 def review_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
@@ -109,17 +135,23 @@ def review_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
     some = [subset(test, index) for index in take(test.order(256), batches, test)]
     rows = []
     for name, bound in (("LSTM", 4.0 if BF16 else 2.5), ("RNN", 4.0)):
-        net = models.TextClassifier(name, len(data.vocabulary), 100, 256, n_layers=2, dropout=0.5, readout="last")
+        net = classifiers.TextClassifier(
+            name, len(data.vocabulary), 100, 256, n_layers=2, dropout=0.5, readout="last"
+        )
         kind = "bf16" if BF16 and name == "LSTM" else "fp32"
         epoch = f"IMDb training epoch, {name} 256×2, 500 words, last, {kind}"
         fast = steps(net, data.train.to(plain.DEVICE), batches, kind)
         sides = {"plain": apart.work("train", "imdb", name, batches), "labkit": fast}
         rows.append(row(epoch, bound, sides, repeats, 352 / batches))
         sides = {
-            "plain": apart.work("evaluate", "imdb", name, 4 * batches),  # 64 reviews in each, where labkit's have 256
+            "plain": apart.work(
+                "evaluate", "imdb", name, 4 * batches
+            ),  # 64 reviews in each, where labkit's have 256
             "labkit": lambda net=net: [training.predict(net, part) for part in some],
         }
-        rows.append(row(f"evaluation of 25,000 reviews, {name} 256×2", 3.0, sides, repeats, 98 / batches))
+        rows.append(
+            row(f"evaluation of 25,000 reviews, {name} 256×2", 3.0, sides, repeats, 98 / batches)
+        )
     return rows
 
 
@@ -128,9 +160,16 @@ def fair_rows(batches: int, repeats: int) -> list[dict]:
     apart, data = Apart(plain.__file__, "flush"), imdb.load("official").train.to(plain.DEVICE)
     rows = []
     for name in ("LSTM", "RNN"):
-        net = models.TextClassifier(name, int(data.ids.max()) + 1, 100, 256, n_layers=2, dropout=0.5, readout="last")
-        sides = {"plain": apart.work("train", "imdb", name, batches), "labkit": steps(net, data, batches, "fp32")}
-        seconds = {side: value * 352 / batches for side, value in common.in_turn(sides, repeats).items()}
+        net = classifiers.TextClassifier(
+            name, int(data.ids.max()) + 1, 100, 256, n_layers=2, dropout=0.5, readout="last"
+        )
+        sides = {
+            "plain": apart.work("train", "imdb", name, batches),
+            "labkit": steps(net, data, batches, "fp32"),
+        }
+        seconds = {
+            side: value * 352 / batches for side, value in common.in_turn(sides, repeats).items()
+        }
         work = f"the same epoch, {name}, fp32, tiny numbers zero on both sides"
         rows.append({"work": work, **seconds, "ratio": seconds["plain"] / seconds["labkit"]})
     return rows
@@ -140,21 +179,31 @@ def preparation_row(repeats: int) -> dict:
     """Read, tokenise and encode 50,000 reviews, with a vocabulary of the first 25,000."""
 
     def slow():
-        texts = sources.read_imdb("train")[0], sources.read_imdb("test")[0]
+        texts = official.read_imdb("train")[0], official.read_imdb("test")[0]
         tokens = [[plain.words(text) for text in part] for part in texts]
         index = words.build_vocabulary(tokens[0], 10).index
-        found["plain"] = [index.get(word, 1) for part in tokens for review in part for word in review]
+        found["plain"] = [
+            index.get(word, 1) for part in tokens for review in part for word in review
+        ]
 
     def fast():
-        texts = sources.read_imdb("train")[0], sources.read_imdb("test")[0]
+        texts = official.read_imdb("train")[0], official.read_imdb("test")[0]
         train = words.number(texts[0])
         known = words.count_vocabulary(train, 10)
         labels = np.zeros(25_000)
-        parts = [imdb.encode_numbered(part, labels, known, 10**6) for part in (train, words.number(texts[1]))]
+        parts = [
+            imdb.encode_numbered(part, labels, known, 10**6)
+            for part in (train, words.number(texts[1]))
+        ]
         found["labkit"] = torch.cat([part.ids[:-1] for part in parts])
 
     found = {}
-    result = row("reading, tokenising and encoding 50,000 reviews", 3.0, {"plain": slow, "labkit": fast}, repeats)
+    result = row(
+        "reading, tokenising and encoding 50,000 reviews",
+        3.0,
+        {"plain": slow, "labkit": fast},
+        repeats,
+    )
     assert found["labkit"].tolist() == found["plain"], "the two ways give other words"
     return result
 
@@ -165,8 +214,14 @@ def import_row(repeats: int) -> dict:
     def load(line):
         return lambda: subprocess.run([sys.executable, "-c", line], check=True)
 
-    seconds = common.in_turn({"torch": load("import torch"), "both": load("import torch, labkit")}, repeats)
-    return {"work": "import labkit over import torch", "more seconds": seconds["both"] - seconds["torch"], "at most": 0.3}
+    seconds = common.in_turn(
+        {"torch": load("import torch"), "both": load("import torch, labkit")}, repeats
+    )
+    return {
+        "work": "import labkit over import torch",
+        "more seconds": seconds["both"] - seconds["torch"],
+        "at most": 0.3,
+    }
 
 
 def main() -> None:
@@ -184,8 +239,16 @@ def main() -> None:
     common.show(rows)
     if not quick:
         common.save("speed", rows)
-    slow = [row["work"] for row in rows if "at least" in row and row["ratio"] < row["at least"] * (2 / 3 if quick else 1)]
-    slow += [row["work"] for row in rows if row.get("more seconds", 0) > row.get("at most", 1) * (1.5 if quick else 1)]
+    slow = [
+        row["work"]
+        for row in rows
+        if "at least" in row and row["ratio"] < row["at least"] * (2 / 3 if quick else 1)
+    ]
+    slow += [
+        row["work"]
+        for row in rows
+        if row.get("more seconds", 0) > row.get("at most", 1) * (1.5 if quick else 1)
+    ]
     if slow:
         print("under " + ("two thirds of " if quick else "") + "the bound: " + "; ".join(slow))
         if quick:

@@ -14,7 +14,7 @@ from pathlib import Path
 import optuna
 import sqlalchemy
 
-from labkit import storages, trials
+from labkit.sweeps import storage, workers
 
 EPOCHS, MOST = 10, 50  # of a trial, reported one by one; trials that are timed at each size
 
@@ -22,7 +22,7 @@ EPOCHS, MOST = 10, 50  # of a trial, reported one by one; trials that are timed 
 def main() -> None:
     url = sys.argv[1] if len(sys.argv) > 1 else f"{tempfile.mkdtemp()}/journal.log"
     for size in map(int, (sys.argv[2] if len(sys.argv) > 2 else "0,1000,10000").split(",")):
-        storage = storages.open_storage(url)
+        storage = storage.open_storage(url)
         study = optuna.create_study(study_name=f"{size}", storage=storage, direction="maximize")
         fill(study, url, size)
         begun, sent = [], []
@@ -40,22 +40,30 @@ def main() -> None:
 
         started, before = time.perf_counter(), traffic(url)
         with contextlib.suppress(KeyboardInterrupt):
-            trials.work(f"{size}", url, {f"{k}": {} for k in range(size + 2 * MOST)}, run)
+            workers.work(f"{size}", url, {f"{k}": {} for k in range(size + 2 * MOST)}, run)
         each, kilobytes = (begun[-1] - begun[0]) / MOST, (sent[-1] - sent[0]) / MOST / 1e3
         joined = f"joined in {begun[0] - started:.1f} s with {(sent[0] - before) / 1e6:.1f} MB"
-        print(f"{size:6} trials: {joined}, then {each * 1000:.0f} ms and {kilobytes:.0f} kB a trial", flush=True)
+        print(
+            f"{size:6} trials: {joined}, then {each * 1000:.0f} ms and {kilobytes:.0f} kB a trial",
+            flush=True,
+        )
 
 
 def fill(study: optuna.Study, url: str, size: int) -> None:
     """Put trials that have ended into a study, all alike; into a database by SQL, which is a hundred times faster."""
-    space, reported = {"x": optuna.distributions.FloatDistribution(0, 1)}, dict.fromkeys(range(EPOCHS), 0.5)
+    space, reported = (
+        {"x": optuna.distributions.FloatDistribution(0, 1)},
+        dict.fromkeys(range(EPOCHS), 0.5),
+    )
     for k in range(size if "://" not in url else min(size, 1)):
         known = {"params": {"x": 0.5}, "distributions": space, "user_attrs": {"point": f"{k}"}}
-        study.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values=reported, **known))
+        cells.add_trial(optuna.trial.create_trial(value=0.5, intermediate_values=reported, **known))
     if size < 2 or "://" not in url:
         return
     with sqlalchemy.create_engine(url).begin() as connection:
-        first, study_id = connection.execute(sqlalchemy.text("select max(trial_id), max(study_id) from trials")).one()
+        first, study_id = connection.execute(
+            sqlalchemy.text("select max(trial_id), max(study_id) from trials")
+        ).one()
         for statement in (
             f"insert into trials (number, study_id, state, datetime_start, datetime_complete) select g, {study_id}, state, "
             f"datetime_start, datetime_complete from trials, generate_series(1, {size - 1}) g where trial_id = {first}",
@@ -76,7 +84,11 @@ def traffic(url: str) -> int:
     """Return the bytes that went over the loopback so far, both ways, or the size of a journal."""
     if "://" not in url:
         return Path(url).stat().st_size
-    line = next(line for line in Path("/proc/net/dev").read_text().splitlines() if line.strip().startswith("lo:"))
+    line = next(
+        line
+        for line in Path("/proc/net/dev").read_text().splitlines()
+        if line.strip().startswith("lo:")
+    )
     return int(line.split()[1])
 
 

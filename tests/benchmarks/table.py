@@ -38,18 +38,20 @@ def render() -> str:
             versions = {"torch": machine["torch"]} | machine["packages"]
             with_ = ", ".join(f"{name} {version}" for name, version in versions.items())
             rows = accuracy.summary(content["rows"]) if table == "accuracy" else content["rows"]
-            head = (
-                f"**{table.capitalize()}**, {machine['processor']}, {machine['threads']} threads, {with_}, {content['date']}:"
-            )
+            head = f"**{table.capitalize()}**, {machine['processor']}, {machine['threads']} threads, {with_}, {content['date']}:"
             parts.append(f"{head}\n\n{markdown(rows)}\n")
             figure = file.with_name(f"{file.stem}-{table}.png")
             if figure.exists():
-                parts.append(f"![{table} on {machine['processor']}]({figure.relative_to(HERE.parent.parent).as_posix()})\n")
+                parts.append(
+                    f"![{table} on {machine['processor']}]({figure.relative_to(HERE.parent.parent).as_posix()})\n"
+                )
     return "\n".join(parts)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        README.write_text(MARKS.sub(lambda _: render(), README.read_text(encoding="utf-8")), encoding="utf-8")
+        README.write_text(
+            MARKS.sub(lambda _: render(), README.read_text(encoding="utf-8")), encoding="utf-8"
+        )
     else:
         print(render())

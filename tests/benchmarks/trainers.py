@@ -32,7 +32,7 @@ from torch import nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from labkit import mnist, sources
+from labkit.data import mnist, official
 
 PACKAGES = ("lightning", "skorch", "transformers", "keras")
 
@@ -73,7 +73,12 @@ class AsDicts(plain.Digits):
 
 
 def with_lightning(name: str, data: plain.Digits) -> None:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    quiet = {
+        "logger": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
     trainer = lightning.Trainer(max_epochs=1, accelerator="auto", devices=1, **quiet)
     trainer.fit(Lit(plain.model(name)), DataLoader(data, batch_size=64, shuffle=True))
 
@@ -122,7 +127,12 @@ def with_keras(name: str, x: np.ndarray, y: np.ndarray) -> None:
     else:
         layer = {"RNN": keras.layers.SimpleRNN, "LSTM": keras.layers.LSTM}[name]
         model = keras.Sequential(
-            [keras.Input((32, 32)), layer(128, return_sequences=True), keras.layers.Dropout(0.3), layer(128)]
+            [
+                keras.Input((32, 32)),
+                layer(128, return_sequences=True),
+                keras.layers.Dropout(0.3),
+                layer(128),
+            ]
         )
     model.add(keras.layers.Dense(10))
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
@@ -132,7 +142,9 @@ def with_keras(name: str, x: np.ndarray, y: np.ndarray) -> None:
 @functools.cache
 def digits(size: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the first images and labels of the training file."""
-    return sources.read_mnist("train-images-idx3-ubyte")[:size], sources.read_mnist("train-labels-idx1-ubyte")[:size]
+    return official.read_mnist("train-images-idx3-ubyte")[:size], official.read_mnist(
+        "train-labels-idx1-ubyte"
+    )[:size]
 
 
 @functools.cache
@@ -165,25 +177,40 @@ def serve() -> None:
 def main() -> None:
     import speed  # which sets what labkit sets
 
-    from labkit import models
+    from labkit.models import classifiers
 
     quick = common.arguments(__doc__).quick
     size = 3_200 if quick else 12_800
     ours = mnist.prepare(*digits(size)).to(plain.DEVICE)
     apart, rows = speed.Apart(__file__, "serve"), []
     for name in ("LeNet", "RNN", "LSTM"):
-        net = models.LeNet() if name == "LeNet" else models.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        net = (
+            classifiers.LeNet()
+            if name == "LeNet"
+            else classifiers.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
+        )
         sides = {"labkit": speed.steps(net, ours, size // 64, "fp32")}
         sides |= {trainer: apart.work(trainer, name, size) for trainer in OTHERS}
         seconds = common.in_turn(sides, 1 if quick else 3)
-        ratio = min(value for side, value in seconds.items() if side != "labkit") / seconds["labkit"]
+        ratio = (
+            min(value for side, value in seconds.items() if side != "labkit") / seconds["labkit"]
+        )
         what = name if name == "LeNet" else f"{name} 128×2"
-        row = {"work": f"{what}, {size:,} digits, an epoch", **seconds, "ratio to the fastest": ratio, "at least": 1.5}
+        row = {
+            "work": f"{what}, {size:,} digits, an epoch",
+            **seconds,
+            "ratio to the fastest": ratio,
+            "at least": 1.5,
+        }
         rows.append(row)
     common.show(rows)
     if not quick:
         common.save("trainers", rows, PACKAGES)
-    near = [row["work"] for row in rows if row["ratio to the fastest"] < (1.0 if quick else row["at least"])]
+    near = [
+        row["work"]
+        for row in rows
+        if row["ratio to the fastest"] < (1.0 if quick else row["at least"])
+    ]
     for work in near:
         print(f"the fastest of the others is too near: {work}")
     if quick and near:

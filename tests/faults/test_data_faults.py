@@ -23,21 +23,21 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from labkit import downloads, sources
-from labkit.sources import DataError
+from labkit.data import download, official
+from labkit.data.official import DataError
 
 KILLS = int(os.environ.get("LABKIT_KILLS", "20"))  # make soak sets 200
 
 # a process that downloads: it takes small files for the official ones, from a mirror on loopback
 GET = """
 import json, resource, signal, sys, types
-from labkit import downloads, sources
+from labkit.data import download, official
 asked = json.loads(sys.argv[1])
-sources.MNIST_FILES = {name: (digest, header, tuple(shape)) for name, (digest, header, shape) in asked["files"].items()}
+official.MNIST_FILES = {name: (digest, header, tuple(shape)) for name, (digest, header, shape) in asked["files"].items()}
 torchvision = types.ModuleType("torchvision.datasets")  # which takes seconds to load, and of which only the mirrors are asked
 torchvision.MNIST = types.SimpleNamespace(mirrors=asked["mirrors"])
 sys.modules |= {"torchvision": torchvision, "torchvision.datasets": torchvision}
-downloads.TRIES, downloads.TIMEOUT = asked.get("tries", 1), 1
+download.TRIES, download.TIMEOUT = asked.get("tries", 1), 1
 if asked.get("nobody"):
     import os
     os.setuid(65534)  # the super-user may write everywhere
@@ -47,9 +47,9 @@ if asked.get("room"):
 print("ready", flush=True)
 sys.stdin.readline()
 try:
-    downloads.get("01_mnist")
-    downloads.check("01_mnist")
-except sources.DataError as error:
+    download.get("mnist")
+    download.check("mnist")
+except official.DataError as error:
     sys.exit(f"DataError: {error}")
 """
 
@@ -95,9 +95,11 @@ def server():
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     running.files, running.fault, running.asked, running.expected = {}, None, [], {}
     draw = np.random.default_rng(0)
-    for name, (_, header, shape) in sources.MNIST_FILES.items():
+    for name, (_, header, shape) in official.MNIST_FILES.items():
         small = (40, *shape[1:])
-        numbers = b"".join(number.to_bytes(4, "big") for number in ({8: 0x801, 16: 0x803}[header], *small))
+        numbers = b"".join(
+            number.to_bytes(4, "big") for number in ({8: 0x801, 16: 0x803}[header], *small)
+        )
         content = numbers + draw.integers(0, 256, int(np.prod(small)), dtype=np.uint8).tobytes()
         running.files[f"{name}.gz"] = gzip.compress(content)
         running.expected[name] = (hashlib.sha256(content).hexdigest(), header, small)
@@ -109,7 +111,10 @@ def server():
 
 def start(server, folder, **asked):
     """Start a process that has loaded everything and waits for a line before it downloads."""
-    asked = {"files": server.expected, "mirrors": [f"http://127.0.0.1:{server.server_port}/"]} | asked
+    asked = {
+        "files": server.expected,
+        "mirrors": [f"http://127.0.0.1:{server.server_port}/"],
+    } | asked
     process = subprocess.Popen(
         [sys.executable, "-c", GET, json.dumps(asked)],
         env=os.environ | {"LABKIT_DATA": str(folder)},
@@ -121,7 +126,9 @@ def start(server, folder, **asked):
 
 
 def left_in(folder):
-    return sorted(path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(
+        path.name for path in folder.rglob("*") if path.is_file() and path.name != ".lock"
+    )
 
 
 SAYS = {
@@ -147,7 +154,11 @@ def test_a_bad_answer_leaves_nothing_and_the_next_start_is_right(server, tmp_pat
 
 
 def test_a_bad_mirror_is_passed_over(server, tmp_path):
-    process = start(server, tmp_path, mirrors=["https://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/"])
+    process = start(
+        server,
+        tmp_path,
+        mirrors=["https://127.0.0.1:9/", f"http://127.0.0.1:{server.server_port}/"],
+    )
     assert process.communicate("\n") and process.returncode == 0
 
 
@@ -161,11 +172,16 @@ def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path):
     """The limit of a file's size stands for the full disk."""
     process = start(server, tmp_path, room=10_000, tries=3)
     _, errors = process.communicate("\n")
-    assert process.returncode == 1 and f"There is no room for the 70,000 digits of MNIST in {tmp_path}" in errors
+    assert (
+        process.returncode == 1
+        and f"There is no room for the 70,000 digits of MNIST in {tmp_path}" in errors
+    )
     assert left_in(tmp_path) == [] and len(server.asked) == 1, "trying again does not make room"
 
 
-def test_a_folder_that_cannot_be_written_to_is_named_and_what_lies_there_can_be_read(server, tmp_path):
+def test_a_folder_that_cannot_be_written_to_is_named_and_what_lies_there_can_be_read(
+    server, tmp_path
+):
     for folder in (tmp_path, *list(tmp_path.parents)[:-1]):
         if folder.stat().st_uid == os.getuid():
             folder.chmod(folder.stat().st_mode | 0o055)  # pytest's own are private
@@ -173,7 +189,10 @@ def test_a_folder_that_cannot_be_written_to_is_named_and_what_lies_there_can_be_
     (tmp_path / "data").chmod(0o555)
     process = start(server, tmp_path / "data", nobody=os.getuid() == 0)
     _, errors = process.communicate("\n")
-    assert process.returncode == 1 and "cannot be written to (Permission denied). Set LABKIT_DATA to a folder" in errors
+    assert (
+        process.returncode == 1
+        and "cannot be written to (Permission denied). Set LABKIT_DATA to a folder" in errors
+    )
     (tmp_path / "data").chmod(0o755)
     assert start(server, tmp_path / "data").communicate("\n")
     (tmp_path / "data").chmod(0o555)
@@ -201,8 +220,10 @@ def test_a_full_disk_that_another_error_wraps_is_named_at_once(tmp_path, monkeyp
         except OSError as error:
             raise RuntimeError("An error occurred while generating the dataset") from error
 
-    with pytest.raises(DataError, match="There is no room for the reviews in .* \\(No space left on device\\)"):
-        downloads._retry(fetch, "the reviews")
+    with pytest.raises(
+        DataError, match="There is no room for the reviews in .* \\(No space left on device\\)"
+    ):
+        download._retry(fetch, "the reviews")
 
 
 def test_what_the_hub_fetches_stays_out_of_the_users_home(tmp_path):
@@ -214,11 +235,15 @@ def load_dataset(*_, cache_dir, **__):
     sys.exit(str(os.environ["HF_HUB_CACHE"].startswith(cache_dir.removesuffix("cache"))))
 fake.load_dataset = load_dataset
 sys.modules["datasets"] = fake
-from labkit import downloads
-downloads.get("02_imdb")
+from labkit.data import download
+download.get("imdb")
 """
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_CACHE"} | {"LABKIT_DATA": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_CACHE"} | {
+        "LABKIT_DATA": str(tmp_path)
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+    )
     assert done.stderr == "True\n" and left_in(tmp_path) == []
 
 
@@ -239,7 +264,9 @@ def test_killed_at_random_moments_the_next_start_is_right(server, tmp_path):
         time.sleep(moments.uniform(0, seconds))
         process.kill()
         process.communicate()
-        assert set(left_in(folder)) <= {*server.files}, "a partial file in a place of its own is no file of the data"
+        assert set(left_in(folder)) <= {*server.files}, (
+            "a partial file in a place of its own is no file of the data"
+        )
     for folder in {f"{kill % 4}" for kill in range(KILLS)}:
         process = start(server, tmp_path / folder)
         assert process.communicate("\n") and process.returncode == 0
@@ -252,16 +279,16 @@ GET_REVIEWS = """
 import os, sys
 os.environ["HF_HUB_OFFLINE"] = "1"
 import datasets, pyarrow.parquet
-from labkit import downloads
-downloads.IMDB_REPOSITORY, downloads.TRIES = sys.argv[1], 1
+from labkit.data import download
+download.IMDB_REPOSITORY, download.TRIES = sys.argv[1], 1
 datasets.disable_progress_bars()
 print("ready", flush=True)
 for line in sys.stdin:  # a child for each: loading takes longer than fetching
     child = os.fork()
     if not child:
         os.environ["LABKIT_DATA"] = line.strip()
-        downloads.get("02_imdb")
-        downloads.check("02_imdb")
+        download.get("imdb")
+        download.check("imdb")
         os._exit(0)
     print(child, flush=True)
     print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
@@ -272,12 +299,18 @@ for line in sys.stdin:  # a child for each: loading takes longer than fetching
 def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
     """While `datasets` reads, unpacks and writes; reference: the files of a fetch that nothing disturbed."""
     (tmp_path / "hub").mkdir()
-    for split in sources.IMDB_FILES:
-        reviews(tmp_path / "hub" / f"{split}.parquet", [f"{split} {k} 好" for k in range(25_000)], [0, 1] * 12_500)
+    for split in official.IMDB_FILES:
+        reviews(
+            tmp_path / "hub" / f"{split}.parquet",
+            [f"{split} {k} 好" for k in range(25_000)],
+            [0, 1] * 12_500,
+        )
     seed = os.environ.get("LABKIT_SEED", "0")
     moments, killed = random.Random(seed), 0
     command = [sys.executable, "-c", GET_REVIEWS, str(tmp_path / "hub")]
-    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
         assert parent.stdout.readline() == "ready\n"
 
         def fetch(folder, kill_after=None):
@@ -290,13 +323,16 @@ def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
             return int(parent.stdout.readline())
 
         def in_place(folder):
-            return {path.name: path.read_bytes() for path in (tmp_path / f"{folder}" / "imdb").glob("*.parquet")}
+            return {
+                path.name: path.read_bytes()
+                for path in (tmp_path / f"{folder}" / "imdb").glob("*.parquet")
+            }
 
         started = time.monotonic()
         assert fetch("whole") == 0
         seconds = time.monotonic() - started
         whole = in_place("whole")
-        assert sorted(whole) == sorted(sources.IMDB_FILES.values())
+        assert sorted(whole) == sorted(official.IMDB_FILES.values())
         while killed < KILLS:
             folder = f"{killed % 4}"  # what earlier kills left is there too
             if in_place(folder) == whole:
@@ -305,7 +341,9 @@ def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
             assert in_place(folder).items() <= whole.items(), "half a file in its place"
         for folder in range(4):
             assert fetch(folder) == 0 and in_place(folder) == whole
-            assert left_in(tmp_path / f"{folder}") == sorted(whole), "what a kill left was not swept"
+            assert left_in(tmp_path / f"{folder}") == sorted(whole), (
+                "what a kill left was not swept"
+            )
         parent.stdin.close()
     print(f"{killed} kills, seed {seed}")
 
@@ -321,14 +359,16 @@ def reviews(path, texts, labels):
 def test_a_label_outside_names_file_and_row(tmp_path):
     path = reviews(tmp_path / "a.parquet", ["good"] * 25_000, [0, 1] * 12_499 + [0, 2])
     with pytest.raises(DataError, match=r"a.parquet has the label 2 in row 24999; expected 0 or 1"):
-        sources.check_imdb(path)
+        official.check_imdb(path)
 
 
 @pytest.mark.parametrize("label", [0.0, False, None])
 def test_a_label_of_another_kind_names_file_and_row(tmp_path, label):
-    path = reviews(tmp_path / "a.parquet", ["good"] * 25_000, [type(label or 0.0)(1)] * 24_999 + [label])
+    path = reviews(
+        tmp_path / "a.parquet", ["good"] * 25_000, [type(label or 0.0)(1)] * 24_999 + [label]
+    )
     with pytest.raises(DataError, match=r"a.parquet has the label .* in row \d+; expected 0 or 1"):
-        sources.check_imdb(path)
+        official.check_imdb(path)
 
 
 def test_a_text_that_is_not_utf8_names_file_and_row(tmp_path):
@@ -336,22 +376,26 @@ def test_a_text_that_is_not_utf8_names_file_and_row(tmp_path):
     texts = pa.Array.from_buffers(pa.string(), len(row), row.buffers())
     path = reviews(tmp_path / "a.parquet", texts, [0, 1] * 12_500)
     with pytest.raises(DataError, match=r"a.parquet has a text that is not UTF-8 in row 7"):
-        sources.check_imdb(path)
+        official.check_imdb(path)
 
 
 def test_an_empty_split_is_refused(tmp_path):
     path = reviews(tmp_path / "a.parquet", pa.array([], pa.string()), pa.array([], pa.int64()))
     with pytest.raises(DataError, match="0 rows"):
-        sources.check_imdb(path)
+        official.check_imdb(path)
 
 
 @pytest.mark.parametrize("lie", ["size", "bomb", "magic"])
 def test_an_idx_file_that_lies_is_refused_without_unpacking_it_all(tmp_path, lie):
     name = "t10k-labels-idx1-ubyte"
     numbers = {"size": (0x801, 2**31 - 1), "bomb": (0x801, 10_000), "magic": (0x901, 10_000)}[lie]
-    content = b"".join(number.to_bytes(4, "big") for number in numbers) + bytes(200_000_000 if lie == "bomb" else 10_000)
+    content = b"".join(number.to_bytes(4, "big") for number in numbers) + bytes(
+        200_000_000 if lie == "bomb" else 10_000
+    )
     path = tmp_path / f"{name}.gz"
     path.write_bytes(gzip.compress(content, 1))
     read = 10_009 if lie == "bomb" else 10_008  # of 200 million bytes one more than there should be
-    with pytest.raises(DataError, match=f"{name}.gz is not the official file.*has {read:,} bytes.*expected 10,008"):
-        sources.check_mnist(path, name)
+    with pytest.raises(
+        DataError, match=f"{name}.gz is not the official file.*has {read:,} bytes.*expected 10,008"
+    ):
+        official.check_mnist(path, name)

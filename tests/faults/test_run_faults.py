@@ -15,10 +15,16 @@ import nbformat
 import psutil
 import pytest
 
-from labkit import headless
+from labkit.runs import notebook
 
 NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_mnist.ipynb"
-SMALL = {"preset": "quick", "data_source": "sample", "num_examples": 1_600, "num_epochs": 3, "hidden_size": 32}
+SMALL = {
+    "preset": "quick",
+    "data_source": "sample",
+    "num_examples": 1_600,
+    "num_epochs": 3,
+    "hidden_size": 32,
+}
 pytestmark = pytest.mark.slow
 
 
@@ -30,8 +36,13 @@ def start(folder, output=None, **changed):
     command = [*LABKIT, "run", str(NOTEBOOK), *([str(output)] if output else [])]
     for name, value in (SMALL | {"run_dir": folder} | changed).items():
         command += ["-p", name, str(value)]
-    environment = os.environ | {"LABKIT_RUNS": str(folder.parent), "OMP_NUM_THREADS": "1"}  # `rerun` has to find out
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    environment = os.environ | {
+        "LABKIT_RUNS": str(folder.parent),
+        "OMP_NUM_THREADS": "1",
+    }  # `rerun` has to find out
+    return subprocess.Popen(
+        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def wait_for(path, process):
@@ -68,7 +79,10 @@ def test_killed_under_papermill_it_goes_on_and_ends_with_the_same_weights(undist
         for one in (kernel_of(process), process):
             one.kill()
         process.communicate()
-        assert not (tmp_path / "run" / "result.json").exists() and not (tmp_path / "out.ipynb").exists()
+        assert (
+            not (tmp_path / "run" / "result.json").exists()
+            and not (tmp_path / "out.ipynb").exists()
+        )
     process = start(tmp_path / "run", tmp_path / "out.ipynb")
     out, errors = process.communicate()
     assert process.returncode == 0 and "LSTM: going on after epoch" in out, errors
@@ -94,21 +108,31 @@ def test_a_kernel_that_dies_is_an_error_and_the_next_start_goes_on(undisturbed, 
     wait_for(tmp_path / "run" / "LSTM.epoch-1.pt", process)
     kernel_of(process).kill()
     assert process.communicate() and process.returncode == 138
-    assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells and not (tmp_path / "run" / "result.json").exists()
+    assert (
+        nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
+        and not (tmp_path / "run" / "result.json").exists()
+    )
     process = start(tmp_path / "run", tmp_path / "out.ipynb")
     assert process.communicate() and process.returncode == 0
     assert hashes(tmp_path / "run") == hashes(undisturbed)
 
 
-def test_runs_of_different_settings_at_the_same_time_do_not_disturb_each_other(undisturbed, tmp_path):
+def test_runs_of_different_settings_at_the_same_time_do_not_disturb_each_other(
+    undisturbed, tmp_path
+):
     """No output and no run_dir is given: each notebook lies in its own run's folder."""
     processes = [start(tmp_path / "none", run_dir="", seed=seed) for seed in (42, 7)]
     said = [process.communicate() for process in processes]
     assert [process.returncode for process in processes] == [0, 0], said
-    folders = {json.loads(path.read_text())["parameters"]["seed"]: path.parent for path in tmp_path.rglob("result.json")}
+    folders = {
+        json.loads(path.read_text())["parameters"]["seed"]: path.parent
+        for path in tmp_path.rglob("result.json")
+    }
     assert hashes(folders[42]) == hashes(undisturbed) != hashes(folders[7])
     for seed, (out, _) in zip((42, 7), said, strict=True):
-        assert f"executed notebook: {folders[seed] / NOTEBOOK.name}\n" in out and f"seed {seed}" in out
+        assert (
+            f"executed notebook: {folders[seed] / NOTEBOOK.name}\n" in out and f"seed {seed}" in out
+        )
         assert f'"seed": {seed}' in (folders[seed] / NOTEBOOK.name).read_text(encoding="utf-8")
 
 
@@ -121,11 +145,16 @@ def test_a_signal_ends_it_with_a_clear_line_and_a_whole_notebook(tmp_path, numbe
     os.kill(process.pid, number)
     _, errors = process.communicate()
     assert process.returncode == code
-    ours = [line for line in errors.splitlines() if not line.startswith("[IPKernelApp]")]  # a kernel may say goodbye later
+    ours = [
+        line for line in errors.splitlines() if not line.startswith("[IPKernelApp]")
+    ]  # a kernel may say goodbye later
     assert ours[-1] == "stopped; the same command goes on from the last epoch that was finished"
     assert "Traceback" not in errors
     assert nbformat.read(tmp_path / "out.ipynb", as_version=4).cells[0].source != "old"
-    assert re.search(r"(RNN|LSTM|LeNet): stopped after \d+ of \d+ steps", (tmp_path / "out.ipynb").read_text(encoding="utf-8"))
+    assert re.search(
+        r"(RNN|LSTM|LeNet): stopped after \d+ of \d+ steps",
+        (tmp_path / "out.ipynb").read_text(encoding="utf-8"),
+    )
     assert not list(tmp_path.glob(".*-out.ipynb"))
 
 
@@ -134,11 +163,18 @@ def test_a_wrong_parameter_is_one_sentence(tmp_path):
     _, errors = process.communicate()
     ours = [line for line in errors.splitlines() if not line.startswith("[IPKernelApp]")]
     assert process.returncode == 1 and len(ours) == 2, errors
-    assert ours[0].startswith("SettingsError: hidden_size = -3 is out of range") and ours[1].startswith("failed; the error")
+    assert ours[0].startswith("SettingsError: hidden_size = -3 is out of range") and ours[
+        1
+    ].startswith("failed; the error")
 
 
 def rerun(folder, **environment):
-    return subprocess.run([*LABKIT, "rerun", str(folder)], capture_output=True, text=True, env=os.environ | environment)
+    return subprocess.run(
+        [*LABKIT, "rerun", str(folder)],
+        capture_output=True,
+        text=True,
+        env=os.environ | environment,
+    )
 
 
 def test_a_repeated_run_agrees_bit_for_bit(undisturbed):
@@ -159,7 +195,7 @@ def test_a_run_that_cannot_be_repeated_says_in_which_field_and_why(undisturbed, 
     (tmp_path / "result.json").write_text(json.dumps(record), encoding="utf-8")
     done = rerun(tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "differs      models.LSTM.weights_sha256" in done.stdout
+    assert "differs      classifiers.LSTM.weights_sha256" in done.stdout
     assert "was different beforehand: python: 3.11.0 then, " in done.stdout
     assert "was different beforehand: cpu: another one then, " in done.stdout
 
@@ -170,5 +206,5 @@ def test_a_signal_is_not_swallowed_by_a_run_that_is_just_ending(tmp_path, monkey
 
     monkeypatch.setattr(papermill, "invoke", lambda context: os.kill(os.getpid(), signal.SIGTERM))
     with pytest.raises(KeyboardInterrupt) as stopped:
-        headless.run(NOTEBOOK, tmp_path / "out.ipynb", [])
+        notebook.run(NOTEBOOK, tmp_path / "out.ipynb", [])
     assert stopped.value.args == (signal.SIGTERM,)

@@ -20,9 +20,11 @@ import time
 import pytest
 import torch
 
-from labkit import files, mnist, training
-from labkit.checkpoints import CheckpointError, Checkpoints, weights_sha256
-from labkit.models import SequenceClassifier
+from labkit import training
+from labkit.data import mnist
+from labkit.machine import files
+from labkit.models.classifiers import SequenceClassifier
+from labkit.runs.checkpoints import CheckpointError, Checkpoints, weights_sha256
 
 KILLS = int(os.environ.get("LABKIT_KILLS", "20"))  # make soak sets 200
 HOW = {"name": "LSTM", "num_epochs": 6, "batch_size": 32, "peak": 2.0, "clip_norm": 1.0}
@@ -30,7 +32,9 @@ HOW = {"name": "LSTM", "num_epochs": 6, "batch_size": 32, "peak": 2.0, "clip_nor
 
 def digits():
     draw = torch.Generator().manual_seed(0)
-    part = mnist.Split(torch.randn(512, 32, 32, generator=draw), torch.randint(10, (512,), generator=draw), shift=1)
+    part = mnist.Split(
+        torch.randn(512, 32, 32, generator=draw), torch.randint(10, (512,), generator=draw), shift=1
+    )
     return mnist.Digits(part, part, part, "made up", "0" * 64)
 
 
@@ -38,7 +42,7 @@ def train(folder, data, **changed):
     """Train a small LSTM with dropout between its layers, and return the digest of its last weights."""
     torch.manual_seed(0)
     net = SequenceClassifier("LSTM", 32, 24, 2, 10, dropout=0.3)
-    files.claim(folder)
+    locks.lock(folder)
     return training.fit(net, data, checkpoints=Checkpoints(folder, "LSTM"), **(HOW | changed))
 
 
@@ -74,8 +78,12 @@ def undisturbed(data, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     started = time.monotonic()
     run = train(folder, data)
-    files.let_go(folder)
-    return digest(run), [record | {"seconds": 0} for record in run.history], time.monotonic() - started
+    locks.unlock(folder)
+    return (
+        digest(run),
+        [record | {"seconds": 0} for record in run.history],
+        time.monotonic() - started,
+    )
 
 
 # a process that has never trained, so that its children may: PyTorch's threads for a GPU do not survive a fork
@@ -97,7 +105,9 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(data, undisturbe
     expected, history, seconds = undisturbed
     moments, kills, tries = random.Random(seed), 0, 0
     command = [sys.executable, "-c", FORKS, os.path.dirname(__file__)]
-    with subprocess.Popen(command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as parent:
+    with subprocess.Popen(
+        command, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as parent:
         while kills < KILLS:
             folder = tmp_path / f"{tries}"
             folder.mkdir()
@@ -109,13 +119,15 @@ def test_killed_at_random_moments_it_ends_with_the_same_weights(data, undisturbe
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(child, signal.SIGKILL)
                 lines = iter(parent.stdout.readline, "")
-                status = int(next(line for line in lines if line.strip().lstrip("-").isdigit()))  # the rest is the training's
+                status = int(
+                    next(line for line in lines if line.strip().lstrip("-").isdigit())
+                )  # the rest is the training's
                 assert status in (0, -signal.SIGKILL)
                 kills += status != 0
                 if status == 0:
                     break
             run = train(folder, data)
-            files.let_go(folder)
+            locks.unlock(folder)
             assert digest(run) == expected
             assert [record | {"seconds": 0} for record in run.history] == history
             assert not list(folder.glob(".labkit-*")), "what a kill left half written was not swept"
@@ -133,7 +145,9 @@ DAMAGES = {
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("how_many", [1, 2])
-def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(data, undisturbed, tmp_path, capsys, damage, how_many):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(
+    data, undisturbed, tmp_path, capsys, damage, how_many
+):
     train(tmp_path, data)
     newest = list(Checkpoints(tmp_path, "LSTM")._paths().values())[-how_many:]
     for path in newest:
@@ -142,10 +156,12 @@ def test_a_damaged_checkpoint_is_reported_and_the_one_before_taken(data, undistu
     said = capsys.readouterr().out
     assert all(f"{path} is damaged" in said for path in newest)
     assert ("going on after epoch 5" in said) == (how_many == 1)  # both damaged: from the beginning
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
-def test_when_all_checkpoints_are_damaged_the_new_ones_count(data, undisturbed, tmp_path, capsys, interrupt_in):
+def test_when_all_checkpoints_are_damaged_the_new_ones_count(
+    data, undisturbed, tmp_path, capsys, interrupt_in
+):
     """Damaged ones of later epochs stay in nobody's way: stopped after its new first epoch, the training goes on from there."""
     train(tmp_path, data)
     for path in Checkpoints(tmp_path, "LSTM")._paths().values():
@@ -155,22 +171,26 @@ def test_when_all_checkpoints_are_damaged_the_new_ones_count(data, undisturbed, 
         train(tmp_path, data)
     assert digest(train(tmp_path, data)) == undisturbed[0]
     assert "going on after epoch 1 of 6" in capsys.readouterr().out
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
 def test_a_finished_training_is_not_repeated(data, undisturbed, tmp_path, monkeypatch):
     train(tmp_path, data)
     monkeypatch.setattr(training, "train_epoch", None)
     assert digest(train(tmp_path, data)) == undisturbed[0]
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
-@pytest.mark.parametrize(("name", "value"), [("learning_rate", 2e-3), ("seed", 7), ("num_epochs", 8), ("peak", 0.0)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("learning_rate", 2e-3), ("seed", 7), ("num_epochs", 8), ("peak", 0.0)]
+)
 def test_a_checkpoint_of_another_training_is_refused_and_says_in_what(data, tmp_path, name, value):
     train(tmp_path, data, num_epochs=1)
-    with pytest.raises(CheckpointError, match=f"another training: .*{name}.* differ.*delete this one"):
+    with pytest.raises(
+        CheckpointError, match=f"another training: .*{name}.* differ.*delete this one"
+    ):
         train(tmp_path, data, **{"num_epochs": 1, name: value})
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
 def test_a_checkpoint_cannot_run_code(data, undisturbed, tmp_path, capsys):
@@ -189,7 +209,7 @@ def test_a_checkpoint_cannot_run_code(data, undisturbed, tmp_path, capsys):
         assert "damaged or no checkpoint" in capsys.readouterr().out and not canary.exists()
         for path in tmp_path.glob("*.pt"):
             path.unlink()
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
 def saved_by_torch(thing) -> bytes:
@@ -202,14 +222,14 @@ def test_a_full_disk_leaves_the_checkpoint_before(data, undisturbed, tmp_path, c
     """The limit of a file's size stands for the full disk: writing fails in the middle either way."""
     train(tmp_path, data, num_epochs=2)
     before = {path.name: path.read_bytes() for path in tmp_path.glob("*.pt")}
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
     size = max(map(len, before.values()))
 
     def short_of_room():
         resource.setrlimit(resource.RLIMIT_FSIZE, (size // 2, size // 2))
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         checkpoints = Checkpoints(tmp_path, "LSTM")
-        files.claim(tmp_path)
+        locks.lock(tmp_path)
         checkpoints.save(3, {}, {"model": torch.randn(size)})
 
     assert finished(in_a_process(short_of_room)) == 1
@@ -220,18 +240,31 @@ def test_a_full_disk_leaves_the_checkpoint_before(data, undisturbed, tmp_path, c
 
 def test_a_loss_that_is_no_number_stops_with_epoch_step_seed_and_rate(data, tmp_path, capsys):
     """Reference: a digit that is infinite gives the loss nan in the step whose batch has it, found here by hand."""
-    broken = mnist.Digits(mnist.Split(data.train.x.clone(), data.train.y), data.validation, data.test, "made up", "0" * 64)
+    broken = mnist.Digits(
+        mnist.Split(data.train.x.clone(), data.train.y),
+        data.validation,
+        data.test,
+        "made up",
+        "0" * 64,
+    )
     broken.train.x[77] = torch.inf
     order = broken.train.order(32, torch.Generator().manual_seed(training.derive(42, "order", 1)))
     (step,) = (k for k, index in enumerate(order, 1) if 77 in index)
     run = train(tmp_path, broken)
-    assert run.diverged == {"epoch": 1, "step": step, "seed": 42, "learning_rate": pytest.approx(1e-3)}
+    assert run.diverged == {
+        "epoch": 1,
+        "step": step,
+        "seed": 42,
+        "learning_rate": pytest.approx(1e-3),
+    }
     assert run.history == [] and run.best_epoch == 0 and "LSTM diverged" in capsys.readouterr().out
     assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
-def test_weights_that_the_last_step_spoils_are_seen_in_the_validation_loss(data, tmp_path, monkeypatch):
+def test_weights_that_the_last_step_spoils_are_seen_in_the_validation_loss(
+    data, tmp_path, monkeypatch
+):
     """Reference: training that leaves all weights nan after its last step, in the second epoch; the first one's are kept."""
     whole = training.train_epoch
 
@@ -245,19 +278,29 @@ def test_weights_that_the_last_step_spoils_are_seen_in_the_validation_loss(data,
     spoil.epochs = 0
     monkeypatch.setattr(training, "train_epoch", spoil)
     run = train(tmp_path, data)
-    files.let_go(tmp_path)
-    assert (run.diverged["epoch"], run.diverged["step"], run.best_epoch, len(run.history)) == (2, 16, 1, 1)
+    locks.unlock(tmp_path)
+    assert (run.diverged["epoch"], run.diverged["step"], run.best_epoch, len(run.history)) == (
+        2,
+        16,
+        1,
+        1,
+    )
     assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
 
 
-def test_an_interrupt_says_where_and_the_same_call_goes_on(data, undisturbed, tmp_path, capsys, interrupt_in):
+def test_an_interrupt_says_where_and_the_same_call_goes_on(
+    data, undisturbed, tmp_path, capsys, interrupt_in
+):
     """Kernel → Interrupt in the third epoch."""
     interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, data)
-    assert "LSTM: stopped after 32 of 96 steps. The same run, given again, goes on from its last" in capsys.readouterr().out
+    assert (
+        "LSTM: stopped after 32 of 96 steps. The same run, given again, goes on from its last"
+        in capsys.readouterr().out
+    )
     assert digest(train(tmp_path, data)) == undisturbed[0]
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
 def test_the_order_of_trainings_changes_nothing(data):
@@ -277,9 +320,11 @@ def test_too_little_memory_on_a_gpu_names_the_batch_size(data, tmp_path, monkeyp
         raise torch.OutOfMemoryError("CUDA out of memory")
 
     monkeypatch.setattr(training, "train_epoch", full)
-    with pytest.raises(MemoryError, match="LSTM: batches of 32 do not fit on cpu: lower batch_size"):
+    with pytest.raises(
+        MemoryError, match="LSTM: batches of 32 do not fit on cpu: lower batch_size"
+    ):
         train(tmp_path, data)
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
 # --- one process a folder ---------------------------------------------------------------------------
@@ -287,28 +332,33 @@ def test_too_little_memory_on_a_gpu_names_the_batch_size(data, tmp_path, monkeyp
 
 def another_process(folder, then="", wait=0.5):
     """Start a process that claims the folder, waiting so many seconds for it, and then does as it is told."""
-    lines = ("import sys, time, pathlib", "from labkit import files", f"files.WAIT = {wait}")
-    lines += (f"files.claim(pathlib.Path({str(folder)!r}))", then)
-    return subprocess.Popen([sys.executable, "-c", "\n".join(lines)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    lines = ("import sys, time, pathlib", "from labkit import files", f"locks.WAIT = {wait}")
+    lines += (f"locks.lock(pathlib.Path({str(folder)!r}))", then)
+    return subprocess.Popen(
+        [sys.executable, "-c", "\n".join(lines)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_second_process_waits_and_then_names_the_owner(tmp_path):
-    files.claim(tmp_path)
+    locks.lock(tmp_path)
     started = time.monotonic()
     second = another_process(tmp_path)
     out, errors = second.communicate()
     assert second.returncode == 1 and time.monotonic() - started > 0.5
     assert f"is in use by process {os.getpid()} on" in out and "choose another run_dir" in errors
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
     assert another_process(tmp_path).wait() == 0
 
 
 def test_a_second_process_goes_on_when_the_first_ends(tmp_path):
     first = another_process(tmp_path, then="print('mine', flush=True); time.sleep(1)")
     assert first.stdout.readline() == "mine\n"
-    files.claim(tmp_path)  # waits for as long
+    locks.lock(tmp_path)  # waits for as long
     assert first.wait() == 0
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
 
 
 def test_a_killed_owner_does_not_keep_the_folder(tmp_path):
@@ -323,10 +373,10 @@ def test_a_process_that_goes_on_to_another_run_lets_go_of_the_one_before(tmp_pat
     """What a kernel does when a reader changes a parameter in the middle of a run."""
     for name in ("first", "second"):
         (tmp_path / name).mkdir()
-        files.claim(tmp_path / name)
+        locks.lock(tmp_path / name)
     assert another_process(tmp_path / "first", wait=0.1).wait() == 0
     assert another_process(tmp_path / "second", wait=0.1).wait() == 1
-    files.let_go(tmp_path / "second")
+    locks.unlock(tmp_path / "second")
 
 
 def test_a_folder_that_was_deleted_under_its_owner_can_be_used_again(data, undisturbed, tmp_path):
@@ -338,30 +388,36 @@ def test_a_folder_that_was_deleted_under_its_owner_can_be_used_again(data, undis
     shutil.rmtree(tmp_path / "run")
     (tmp_path / "run").mkdir()
     assert digest(train(tmp_path / "run", data)) == undisturbed[0]
-    files.let_go(tmp_path / "run")
+    locks.unlock(tmp_path / "run")
 
 
 def test_only_what_dead_processes_left_half_written_is_swept(tmp_path):
     gone = another_process(tmp_path)
     gone.wait()
     host, mine = socket.gethostname(), files.partial_of(tmp_path / "x.json")
-    others = [tmp_path / name for name in (".2024-notes.txt", f".labkit-elsewhere-{gone.pid}-x.json")]
+    others = [
+        tmp_path / name for name in (".2024-notes.txt", f".labkit-elsewhere-{gone.pid}-x.json")
+    ]
     for path in (*others, mine, tmp_path / f".labkit-{host}-{gone.pid}-x.json"):
         path.touch()
-    files.claim(tmp_path)
-    files.let_go(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {".lock", mine.name, *(path.name for path in others)}
+    locks.lock(tmp_path)
+    locks.unlock(tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == {
+        ".lock",
+        mine.name,
+        *(path.name for path in others),
+    }
 
 
 def test_a_process_that_lost_its_folder_writes_no_more(tmp_path):
-    files.claim(tmp_path)
+    locks.lock(tmp_path)
     (tmp_path / ".lock").unlink()  # by a hand, or a network file system that forgot it
     other = another_process(tmp_path, then="print('mine', flush=True); time.sleep(60)")
     assert other.stdout.readline() == "mine\n"
     with pytest.raises(ValueError, match=f"no longer this process's, but process {other.pid} on"):
         Checkpoints(tmp_path, "LSTM").save(1, {}, {})
     assert not list(tmp_path.glob("*.pt"))
-    files.let_go(tmp_path)
+    locks.unlock(tmp_path)
     assert (tmp_path / ".owner").exists(), "the other one's"
     other.kill()
     other.wait()
@@ -369,13 +425,25 @@ def test_a_process_that_lost_its_folder_writes_no_more(tmp_path):
 
 def test_a_model_that_diverged_is_marked_in_the_tables():
     """A model that diverged in its first epoch has no history, and the tables say so instead of failing."""
-    from labkit import reports
+    from labkit import tables
 
-    test = {"accuracy": 0.1, "accuracy_interval": [0.0, 0.2], "precision": 0.1, "recall": 0.1, "f1": 0.1}
-    model = {"history": [], "best_epoch": 0, "test": test, "train_seconds": 0.0, "num_parameters": 1}
+    test = {
+        "accuracy": 0.1,
+        "accuracy_interval": [0.0, 0.2],
+        "precision": 0.1,
+        "recall": 0.1,
+        "f1": 0.1,
+    }
+    model = {
+        "history": [],
+        "best_epoch": 0,
+        "test": test,
+        "train_seconds": 0.0,
+        "num_parameters": 1,
+    }
     model["diverged"] = {"epoch": 1, "step": 3, "seed": 42, "learning_rate": 1e-3}
-    assert reports.table({"RNN": model}).loc["RNN", "best epoch"] == "diverged in 1"
-    assert reports.validation_table({"RNN": []}).loc["RNN", "best epoch"] == "none"
+    assert tables.table({"RNN": model}).loc["RNN", "best epoch"] == "diverged in 1"
+    assert tables.validation_table({"RNN": []}).loc["RNN", "best epoch"] == "none"
 
 
 def test_another_process_can_look_at_the_epochs_that_have_ended(data, tmp_path, interrupt_in):
@@ -389,4 +457,6 @@ def test_another_process_can_look_at_the_epochs_that_have_ended(data, tmp_path, 
     assert [epoch["epoch"] for epoch in looked_at.history(1)] == [2] and looked_at.history(2) == []
     newest = max((tmp_path / "run").glob("*.pt"))
     newest.write_bytes(newest.read_bytes()[:-1])
-    assert looked_at.history() == [], "one that is just not readable says nothing, and nothing is printed or raised"
+    assert looked_at.history() == [], (
+        "one that is just not readable says nothing, and nothing is printed or raised"
+    )

@@ -1,0 +1,67 @@
+"""Folders that one process at a time writes to, also on network drives; a second process is told who has it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from filelock import SoftFileLease, Timeout
+
+from labkit.machine import files
+
+LEASE = (
+    30.0  # seconds without a sign of life after which the owner on another machine counts as dead
+)
+WAIT = 40.0  # seconds that a second process waits: a kernel whose papermill was killed lives on for some
+_held: dict[Path, SoftFileLease] = {}
+
+
+class InUseError(ValueError):
+    """A folder that another process has locked."""
+
+
+def lock(folder: Path, wait: float = WAIT) -> None:
+    """Lock `folder` for this process until it ends or unlocks it; remove what a killed owner left half-written.
+
+    A process works on one run at a time: locking one unlocks the one before, which a notebook has left
+    unfinished by going on to other parameters. Raises InUseError, naming the owner, if another
+    process still has `folder` after `wait` seconds.
+    """
+    if folder in _held and _held[folder].is_lock_held_by_us:
+        return
+    for other in list(_held):  # the same folder too, if somebody deleted it under us
+        unlock(other)
+    lease = SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False)
+    try:
+        lease.acquire(timeout=0)
+    except Timeout:
+        if wait:
+            print(f"{folder} is in use by {_owner(lease)}. Waiting for up to {wait:.0f} seconds.")
+        try:
+            lease.acquire(timeout=wait)
+        except Timeout:
+            raise InUseError(
+                f"{folder} is in use by {_owner(lease)}: end that process or its kernel, "
+                "or choose another run_dir."
+            ) from None
+    files.remove_leftovers(folder)
+    _held[folder] = lease
+
+
+def unlock(folder: Path) -> None:
+    """Unlock a folder; nothing happens if this process does not have it."""
+    if folder in _held:
+        _held.pop(folder).release()
+
+
+def check_lock(folder: Path) -> None:
+    """Raise ValueError if the folder is no longer this process's, so that two never write to it."""
+    if folder not in _held or not _held[folder].is_lock_held_by_us:
+        owner = _owner(SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False))
+        raise ValueError(
+            f"{folder} is no longer locked by this process, but by {owner}: nothing more is written to it."
+        )
+
+
+def _owner(lease: SoftFileLease) -> str:
+    owner = lease.owner
+    return f"process {owner.pid} on {owner.hostname}" if owner else "nobody that left a name"

@@ -1,0 +1,170 @@
+"""Where data are looked for, what happens when they are not there, and downloads that go wrong."""
+
+import gzip
+import http.server
+import threading
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from labkit.data import download, official
+from labkit.data.official import DataError
+from labkit.machine import paths
+
+
+def test_roots_are_the_checkouts_unless_the_environment_says_otherwise(monkeypatch, tmp_path):
+    monkeypatch.delenv("LABKIT_DATA", raising=False)
+    monkeypatch.delenv("LABKIT_RUNS", raising=False)
+    assert (paths.data_root(), paths.runs_root()) == (paths.ROOT / "data", paths.ROOT / "runs")
+    assert paths.ROOT == Path(__file__).resolve().parent.parent
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setenv("LABKIT_RUNS", "~/runs")
+    assert (paths.data_root(), paths.runs_root()) == (tmp_path, Path.home() / "runs")
+
+
+def test_a_relative_folder_is_the_callers_not_the_kernels(monkeypatch, tmp_path):
+    """A kernel is started in the notebook's folder, while $PWD is still that of the shell."""
+    (tmp_path / "room").mkdir()
+    (tmp_path / "notebooks").mkdir()
+    monkeypatch.setenv("PWD", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "notebooks")
+    monkeypatch.setenv("LABKIT_DATA", "room")
+    assert paths.data_root() == tmp_path / "room"
+    monkeypatch.setenv("LABKIT_RUNS", "not there yet")
+    assert paths.runs_root() == tmp_path / "not there yet"
+    (tmp_path / "notebooks" / "room").mkdir()
+    assert paths.data_root() == tmp_path / "notebooks" / "room"
+
+
+def test_auto_takes_official_files_and_else_the_sample_with_one_line(monkeypatch, tmp_path, capsys):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(official.importlib.util, "find_spec", lambda package: True)
+    for notebook, total in (("01_mnist", "5,000"), ("02_imdb", "25,000")):
+        assert official.choose(notebook, "auto") == "sample"
+        line = capsys.readouterr().out
+        assert (
+            line.count("\n") == 1
+            and total in line
+            and str(tmp_path) in line
+            and "`labkit data get`" in line
+        )
+        assert official.choose(notebook, "sample") == "sample" and capsys.readouterr().out == ""
+    raw = tmp_path / "MNIST" / "raw"
+    raw.mkdir(parents=True)
+    for name in official.MNIST_FILES:
+        assert official.choose("mnist", "auto") == "sample"
+        (raw / name).touch()
+    assert official.choose("mnist", "auto") == "official"
+
+
+def test_no_data_at_all_says_what_to_do(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    monkeypatch.setattr(official.importlib.util, "find_spec", lambda package: None)
+    with pytest.raises(DataError, match="labkit data get.*pip install"):
+        official.choose("imdb", "auto")
+
+
+def everything_in(folder):
+    return [path for path in folder.rglob("*") if path.is_file() and path.name != ".lock"]
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Serves a folder on loopback."""
+
+    def __init__(self, folder):
+        handler = partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+        handler.log_message = lambda *_: None
+        super().__init__(("127.0.0.1", 0), handler)
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+
+
+@pytest.fixture
+def mirror(tmp_path, monkeypatch):
+    """A loopback mirror of four small idx files; torchvision and labkit take their digests for the official ones."""
+    import hashlib
+
+    from torchvision.datasets import MNIST
+
+    origin, data = tmp_path / "origin", tmp_path / "data"
+    origin.mkdir()
+    digests, resources = {}, []
+    for name, (_, header, shape) in official.MNIST_FILES.items():
+        small = (10, *shape[1:])
+        magic = {8: 0x801, 16: 0x803}[header]
+        content = b"".join(number.to_bytes(4, "big") for number in (magic, *small)) + bytes(
+            int(np.prod(small))
+        )
+        packed = gzip.compress(content)
+        (origin / f"{name}.gz").write_bytes(packed)
+        digests[name] = (hashlib.sha256(content).hexdigest(), header, small)
+        resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
+    server = Server(origin)
+    monkeypatch.setattr(sources, "MNIST_FILES", digests)
+    monkeypatch.setattr(MNIST, "resources", resources)
+    monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
+    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
+    monkeypatch.setenv("LABKIT_DATA", str(data))
+    yield origin, data
+    server.shutdown()
+    server.server_close()
+
+
+def test_digits_are_downloaded_once_and_checked(mirror):
+    origin, data = mirror
+    paths = download.get("mnist")
+    assert sorted(path.name for path in everything_in(data)) == sorted(
+        f"{name}.gz" for name in official.MNIST_FILES
+    )
+    assert all(path.exists() for path in paths) and not list(data.rglob(".partial*"))
+    for path in everything_in(origin):
+        path.unlink()
+    assert download.get("mnist") == paths, "files that are there are not fetched again"
+
+
+@pytest.mark.parametrize("fault", ["missing", "page", "truncated"])
+def test_a_download_that_goes_wrong_leaves_nothing_behind(mirror, fault):
+    origin, data = mirror
+    path = origin / "t10k-labels-idx1-ubyte.gz"
+    if fault == "missing":
+        path.unlink()
+    elif fault == "page":
+        path.write_bytes(b"<html>Sign in</html>")
+    else:
+        path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(DataError, match="could not be downloaded.*HF_ENDPOINT"):
+        download.get("mnist")
+    assert everything_in(data) == [] and not list(data.rglob(".partial*"))
+
+
+def test_reviews_from_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
+    """A closed port of this machine stands for the hub, in a process of its own because `datasets` reads it on import."""
+    import subprocess
+    import sys
+
+    code = (
+        "from labkit import downloads; download.time.sleep = lambda seconds: None\n"
+        "try:\n    download.get('02_imdb')\nexcept ValueError as error:\n    print('REFUSED', error)"
+    )
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert "REFUSED the 50,000 reviews of IMDb could not be downloaded" in done.stdout, (
+        done.stdout + done.stderr
+    )
+    assert "HF_ENDPOINT" in done.stdout and everything_in(tmp_path / "data") == []
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "file"))
+    with pytest.raises(DataError, match="cannot be written to.*Set LABKIT_DATA"):
+        download.get("mnist")
+
+
+def test_check_names_a_file_that_is_not_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    with pytest.raises(DataError, match="is not there. `labkit data get`"):
+        download.check("imdb")

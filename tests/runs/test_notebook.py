@@ -1,0 +1,227 @@
+"""papermill itself, as a person starts it: any folder, any parameter, a clear end; and the quality of a quick run."""
+
+import copy
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
+pytestmark = pytest.mark.slow
+SMALL = {"num_examples": 200, "num_epochs": 1, "max_len": 5, "preset": "quick"}
+
+
+def papermill(notebook, output, cwd, runs, **parameters):
+    """Start papermill as a person would and return the finished process."""
+    command = [
+        sys.executable,
+        "-m",
+        "papermill",
+        "--no-progress-bar",
+        str(FOLDER / f"{notebook}.ipynb"),
+        str(output),
+    ]
+    for name, value in parameters.items():
+        command += ["-p", name, str(value)]
+    environment = os.environ | {"LABKIT_RUNS": str(runs)}
+    if os.environ.get("LABKIT_DATA"):
+        environment["LABKIT_DATA"] = str(Path(os.environ["LABKIT_DATA"]).resolve())
+    return subprocess.run(
+        command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=900
+    )
+
+
+def only_result(runs):
+    (path,) = runs.rglob("result.json")
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_any_folder_any_parameter_and_a_second_time_it_is_shown(tmp_path):
+    asked = SMALL | {
+        "hidden_dim": 24,
+        "n_layers": 2,
+        "bidirectional": True,
+        "readout": "last",
+        "batch_size": 100,
+        "min_freq": 10**6,
+    }
+    done = papermill("02_imdb", tmp_path / "out.ipynb", "/", tmp_path / "runs", **asked)
+    assert done.returncode == 0, done.stderr
+    result = only_result(tmp_path / "runs")
+    assert {name: result["parameters"][name] for name in asked} == asked
+    assert list(result["models"]) == ["linear", "RNN", "LSTM"]
+    # an embedding of <pad> and <unk>, four one-way layers, and a head of two directions
+    assert (
+        result["models"]["RNN"]["num_parameters"]
+        == 200 + 2 * 24 * (100 + 24 + 2) + 2 * 24 * (48 + 24 + 2) + 49
+    )
+    for model in result["models"].values():
+        assert (
+            sum(map(sum, model["test"]["confusion"]))
+            == model["test"]["n"]
+            == result["data"]["test"]
+        )
+    folder = next((tmp_path / "runs").rglob("result.json")).parent
+    assert {path.name for path in folder.iterdir()} >= {
+        "training_curves.png",
+        "confusion_matrices.png",
+        "report.txt",
+    }
+
+    before = (folder / "result.json").read_bytes()
+    again = papermill("02_imdb", tmp_path / "again.ipynb", tmp_path, tmp_path / "runs", **asked)
+    assert (
+        again.returncode == 0 and "its results are shown" in (tmp_path / "again.ipynb").read_text()
+    )
+    assert (folder / "result.json").read_bytes() == before
+
+
+def test_the_reports_tuning_in_full_skips_what_changes_nothing(tmp_path):
+    asked = SMALL | {
+        "preset": "full",
+        "hidden_dim": 2,
+        "n_layers": 1,
+        "batch_size": 200,
+        "data_source": "sample",
+        "dropout": 0.1,
+    }
+    done = papermill(
+        "02_imdb", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", **asked, readout="padded"
+    )
+    assert done.returncode == 0, done.stderr
+    assert list(only_result(tmp_path / "runs")["models"]) == [
+        "linear",
+        "RNN",
+        "LSTM",
+        "LSTM-hidden",
+        "LSTM-layers",
+    ]
+    assert "LSTM-dropout: skipped" in (tmp_path / "out.ipynb").read_text()
+
+
+def test_odd_but_legal_digits(tmp_path):
+    asked = {
+        "hidden_size": 1,
+        "num_layers": 4,
+        "num_examples": 9,
+        "num_epochs": 1,
+        "batch_size": 1,
+        "run_dir": "mine",
+        "lang": "zh",
+    }
+    done = papermill(
+        "01_mnist", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", preset="quick", **asked
+    )
+    assert done.returncode == 0, done.stderr
+    result = json.loads((tmp_path / "mine" / "result.json").read_text(encoding="utf-8"))
+    assert list(result["models"]) == ["RNN", "LSTM", "LeNet"] and result["data"]["train"] == 9
+
+
+def test_run_all_works_twice_in_one_kernel_and_after_a_change(tmp_path, monkeypatch):
+    """What a reader does in JupyterLab: Run All, Run All again, change a parameter, Run All."""
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setenv("LABKIT_PRESET", "quick")
+    once = nbformat.read(FOLDER / "01_mnist.ipynb", as_version=4)
+    small = {
+        "num_epochs: int = 0": "num_epochs: int = 1",
+        "num_examples: int = 0": "num_examples: int = 200",
+    }
+    cells = []
+    for changes in (small, small, small | {"hidden_size: int = 128": "hidden_size: int = 16"}):
+        for cell in copy.deepcopy(once.cells):
+            for old, new in changes.items():
+                cell.source = cell.source.replace(old, new)
+            cell["id"] = f"again-{len(cells)}"
+            cells.append(cell)
+    once.cells = cells
+    done = NotebookClient(
+        once, timeout=600, resources={"metadata": {"path": str(FOLDER)}}
+    ).execute()
+    shown = "".join(
+        output.get("text", "") for cell in done.cells for output in cell.get("outputs", [])
+    )
+    assert shown.count("its results are shown, not made again") == 1
+    sizes = {
+        json.loads(path.read_text())["parameters"]["hidden_size"]
+        for path in (tmp_path / "runs").rglob("result.json")
+    }
+    assert sizes == {128, 16}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("hiden_dim", 128, "Did you mean hidden_dim?"),
+        ("fresh", "true", "fresh is True or False"),
+        ("hidden_dim", -5, "hidden_dim = -5 is out of range"),
+    ],
+)
+def test_a_wrong_parameter_ends_the_run_in_the_first_cells(tmp_path, name, value, words):
+    done = papermill(
+        "02_imdb", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", **{name: value}
+    )
+    assert done.returncode != 0 and words in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """The results of a default quick run of both notebooks: those that nbval has just made, or new ones."""
+    runs = Path(os.environ.get("LABKIT_CHECKED_RUNS", ""))
+    if not os.environ.get("LABKIT_CHECKED_RUNS"):
+        runs = tmp_path_factory.mktemp("quick")
+        for notebook in ("01_mnist", "02_imdb"):
+            done = papermill(
+                notebook, runs / f"{notebook}.ipynb", runs, runs, preset="quick", device="cpu"
+            )
+            assert done.returncode == 0, done.stderr
+    results = [json.loads(path.read_text(encoding="utf-8")) for path in runs.rglob("result.json")]
+    return {result["notebook"]: result for result in results}
+
+
+def accuracies(result):
+    return {name: model["test"]["accuracy"] for name, model in result["models"].items()}
+
+
+def test_quick_digits_are_good_enough_to_teach_with(quick):
+    result = quick["01_mnist"]
+    found = accuracies(result)
+    official = result["data"]["source"] == "official"
+    assert result["preset"] == "quick" and result["parameters"]["seed"] == 42
+    assert found["LeNet"] >= (0.975 if official else 0.95)
+    assert found["LSTM"] >= (0.95 if official else 0.92)
+    assert found["RNN"] < found["LSTM"]
+
+
+def test_quick_reviews_are_good_enough_to_teach_with(quick):
+    result = quick["02_imdb"]
+    found = accuracies(result)
+    assert result["preset"] == "quick" and result["data"]["test"] == 2_000
+    assert found["LSTM"] >= 0.83 and found["linear"] >= 0.85
+    assert 0.6 <= found["RNN"] < found["LSTM"]
+    assert list(found) == ["linear", "RNN", "LSTM"]
+
+
+@pytest.mark.parametrize("notebook", ["01_mnist", "02_imdb"])
+def test_quick_gives_the_bits_of_the_committed_record(quick, notebook):
+    """On another class of machine, test accuracies within headless's tolerances. `make records` renews the records.
+
+    That labkit's source was edited is no excuse: whoever changes a bit of a result says so by a new record.
+    """
+    result = quick[notebook]
+    path = Path(__file__).parent / "records" / f"{notebook}-{result['data']['source']}.json"
+    verdicts, reasons = notebook.compare(json.loads(path.read_text(encoding="utf-8")), result)
+    reasons = [reason for reason in reasons if not reason.startswith("labkit_sha256")]
+    verdicts = [
+        (field, verdict) for field, verdict in verdicts if field != "settings_sha256"
+    ]  # which has the source in it
+    assert len(verdicts) > 50
+    assert notebook.agrees(verdicts, reasons), [pair for pair in verdicts if pair[1] != "same bits"]
+    print(
+        f"{notebook}: {sum(verdict == 'same bits' for _, verdict in verdicts)} of {len(verdicts)} fields; {reasons}"
+    )
