@@ -1,8 +1,8 @@
 """labkit: the small library behind two lab notebooks on recurrent networks.
 
-Data flows one way: settings -> data -> model -> fit -> result -> figure. Read the modules in that
-order: settings, sources, mnist / words and imdb, embeddings, models (with recurrence), training (with metrics, progress
-and checkpoints), results, plotting.
+Read in this order: settings, data/mnist, data/words, data/imdb, models/classifiers,
+models/embeddings, models/linear, training, metrics, tables, figures. The other folders are
+machinery; each says in its `__init__.py` when you need it.
 """
 
 __version__ = "0.1.0"

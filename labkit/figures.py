@@ -1,20 +1,21 @@
-"""Figures, drawn from records; each function returns its figure. The same model has the same colour everywhere."""
+"""Figures, drawn from records; each function returns its figure.
+
+The same model has the same colour everywhere.
+"""
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Mapping, Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn
-from matplotlib import font_manager
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from labkit import labels
+from labkit.labels import word
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the line style is a second mark
+# Okabe and Ito's colours, which colour-blind readers can tell apart; the line is a second mark
 STYLES = {
     "LSTM": ("#0072B2", "-"),
     "RNN": ("#D55E00", "--"),
@@ -24,87 +25,31 @@ STYLES = {
     "LSTM-layers": ("#E69F00", "-."),
     "LSTM-dropout": ("#56B4E9", ":"),
 }
-CJK_FONTS = (
-    "Noto Sans CJK SC",
-    "Noto Sans CJK JP",
-    "Source Han Sans SC",
-    "Source Han Sans CN",
-    "WenQuanYi Micro Hei",
-    "WenQuanYi Zen Hei",
-    "PingFang SC",
-    "Hiragino Sans GB",
-    "Heiti SC",
-    "Microsoft YaHei",
-    "SimHei",
-)
-_language = ["en"]  # of the labels
-
-
-def set_language(lang: str) -> str:
-    """Label figures in `en` or `zh`; return the language in use, which stays `en` (with a hint) without a Chinese font."""
-    fonts = _chinese_fonts() if lang == "zh" else []
-    if lang == "zh" and not fonts:
-        print(
-            "No Chinese font was found, so figures are in English. Install one, for example the package fonts-noto-cjk."
-        )
-        lang = "en"
-    # a glyph is taken from the first font that has it
-    plt.rcParams["font.family"] = ["DejaVu Sans", fonts[0]] if lang == "zh" else ["DejaVu Sans"]
-    _language[0] = lang
-    return lang
-
-
-def _chinese_fonts() -> list[str]:
-    """Return the known Chinese fonts that are installed, also those installed after matplotlib made its list."""
-    listed = font_manager.fontManager
-    if not {font.name for font in listed.ttflist} & set(CJK_FONTS):
-        for path in set(font_manager.findSystemFonts()) - {font.fname for font in listed.ttflist}:
-            with contextlib.suppress(RuntimeError, OSError):  # a font that matplotlib cannot read
-                listed.addfont(path)
-    installed = {font.name for font in listed.ttflist}
-    return [name for name in CJK_FONTS if name in installed]
-
-
-def word(english: str) -> str:
-    """Return a label in the language in use."""
-    return labels.word(english, _language[0])
 
 
 def training_curves(
     histories: Mapping[str, Sequence[Mapping]], measures: Sequence[str] = ()
 ) -> Figure:
-    """Draw loss and accuracy, training and validation, of each model over its epochs: the report's 2 × 2.
+    """Draw loss and accuracy, training and validation, of each model over its epochs.
 
     histories: model → list of epoch records; measures: further validation scores for a third row,
     of `precision`, `recall`, `f1`.
     """
-    top = [["train_loss"] * 3 + ["val_loss"] * 3, ["train_accuracy"] * 3 + ["val_accuracy"] * 3]
-    third = (
-        [[f"val_{measure}" for measure in measures for _ in range(6 // len(measures))]]
-        if measures
-        else []
-    )
-    figure, panels = plt.subplot_mosaic(
-        top + third, figsize=(10, 3.4 * len(top + third)), layout="constrained"
-    )
+    rows = [["train_loss"] * 3 + ["val_loss"] * 3, ["train_accuracy"] * 3 + ["val_accuracy"] * 3]
+    if measures:
+        width = 6 // len(measures)
+        rows.append([f"val_{measure}" for measure in measures for _ in range(width)])
+    size = (10, 3.4 * len(rows))
+    figure, panels = plt.subplot_mosaic(rows, figsize=size, layout="constrained")
     names = {"train": "training", "val": "validation", "f1": "F1"}
     for key, ax in panels.items():
         part, measure = key.split("_")
         for name, history in histories.items():
             colour, line = STYLES.get(name, (None, "-"))
-            epochs, values = (
-                [record["epoch"] for record in history],
-                [record[key] for record in history],
-            )
-            ax.plot(
-                epochs,
-                values,
-                line,
-                color=colour,
-                label=name,
-                marker="o" if len(history) <= 20 else None,
-                markersize=3.5,
-            )
+            epochs = [record["epoch"] for record in history]
+            values = [record[key] for record in history]
+            marker = "o" if len(history) <= 20 else None
+            ax.plot(epochs, values, line, color=colour, label=name, marker=marker, markersize=3.5)
         ax.set_title(word(f"{names[part]} {names.get(measure, measure)}"), fontsize=11)
         ax.set_xlabel(word("epoch"))
         ax.xaxis.get_major_locator().set_params(integer=True)
@@ -112,9 +57,8 @@ def training_curves(
             ax.set_ylabel(word("cross-entropy"))
             ax.set_ylim(bottom=0)
         else:
-            ax.yaxis.set_major_formatter(
-                "{x:.0%}" if ax.get_ylim()[1] - ax.get_ylim()[0] > 0.05 else "{x:.1%}"
-            )
+            low, high = ax.get_ylim()
+            ax.yaxis.set_major_formatter("{x:.0%}" if high - low > 0.05 else "{x:.1%}")
         ax.grid(alpha=0.3)
         seaborn.despine(ax=ax)
     panels["train_loss"].legend(frameon=False)
@@ -122,18 +66,26 @@ def training_curves(
 
 
 def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> Figure:
-    """Draw the confusion matrix of each model side by side: counts in the cells, shares of the true class as colour."""
-    size = 4.6 if len(classes) > 2 else 3.2
-    figure, axes = plt.subplots(
-        1, len(tests), figsize=(size * len(tests), size), squeeze=False, layout="constrained"
-    )
+    """Draw the confusion matrix of each model: counts in the cells, errors as colour.
+
+    The colour is the share of the true class taken for another, on one scale for all models.
+    """
+    many = len(classes) > 2
+    size = 4.6 if many else 3.2
+    how = {"figsize": (size * len(tests), size), "squeeze": False, "layout": "constrained"}
+    figure, axes = plt.subplots(1, len(tests), **how)
     names = [word(name) for name in classes]
+    counts = {name: np.array(test["confusion"]) for name, test in tests.items()}
+    errors = {name: each * (1 - np.eye(len(each))) for name, each in counts.items()}
+    shares = {
+        name: errors[name] / counts[name].sum(axis=1, keepdims=True).clip(1) for name in tests
+    }
+    highest = max(0.01, *(each.max() for each in shares.values()))
     for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
-        counts = np.array(test["confusion"])
-        shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
         seaborn.heatmap(
-            shares, annot=counts, fmt="d", cmap="Blues", vmin=0, vmax=1, cbar=False, square=True, ax=ax,
-            xticklabels=names, yticklabels=names, annot_kws={"fontsize": 7 if len(classes) > 2 else 11},
+            shares[name], annot=counts[name], fmt="d", annot_kws={"fontsize": 7 if many else 11},
+            cmap="Oranges", vmin=0, vmax=highest, cbar=False, square=True, linewidths=0.3,
+            linecolor="0.85", ax=ax, xticklabels=names, yticklabels=names,
         )  # fmt: skip
         ax.set_title(f"{name}: {test['accuracy']:.2%}", fontsize=11)
         ax.set_xlabel(word("predicted"))
@@ -142,21 +94,16 @@ def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> 
 
 
 def digit_as_rows(x: Tensor, label: str, num_shown: int = 8) -> Figure:
-    """Draw a digit (T, D) beside some of its rows, as the recurrent models are given them one after another."""
-    figure, (left, right) = plt.subplots(
-        1, 2, figsize=(9, 3.6), width_ratios=[1, 1.6], layout="constrained"
-    )
+    """Draw a digit (T, D) beside some of its rows, as the recurrent models are given them."""
+    how = {"figsize": (9, 3.6), "width_ratios": [1, 1.6], "layout": "constrained"}
+    figure, (left, right) = plt.subplots(1, 2, **how)
     x = x.numpy()
     left.imshow(x, cmap="gray_r")
     left.set(title=label, xlabel=word("pixel in the row"), ylabel=word("row (step)"))
     rows = np.linspace(0, len(x) - 1, num_shown).astype(int)
     for place, row in enumerate(rows):
-        right.fill_between(
-            range(x.shape[1]),
-            -place,
-            -place + 0.8 * (x[row] - x.min()) / (x.max() - x.min()),
-            color="0.25",
-        )
+        ink = (x[row] - x.min()) / (x.max() - x.min())
+        right.fill_between(range(x.shape[1]), -place, -place + 0.8 * ink, color="0.25")
         left.axhline(row, color="#D55E00", linewidth=0.8, alpha=0.6)
     right.set(xlabel=word("pixel in the row"), ylabel=word("row (step)"), xlim=(0, x.shape[1] - 1))
     right.set_yticks([-place for place in range(len(rows))], rows)
@@ -185,9 +132,10 @@ VERDICT_COLOURS = {
 
 
 def claim_dots(entries: Sequence[Mapping]) -> Figure:
-    """Draw each claim's differences in units of its margin: a dot a seed, the mean with its 95 % interval, the verdict.
+    """Draw each claim's differences in units of its margin: a dot a seed, the mean, its interval.
 
-    entries: of `ledger.ledger`. Right of 1 a claim holds by more than matters; left of 0 its opposite does.
+    entries: of `claims.ledger`. Right of 1 a claim holds by more than matters; left of 0 its
+    opposite does.
     """
     entries = [entry for entry in entries if entry["seeds"]]
     figure, ax = plt.subplots(figsize=(9, 1.2 + 0.32 * len(entries)), layout="constrained")
@@ -196,36 +144,27 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
     for row, entry in enumerate(entries):
         colour = VERDICT_COLOURS.get(entry["verdict"].split()[0], "#555555")
         low, mean, high = (entry[name] / entry["margin"] for name in ("low", "mean", "high"))
-        ax.plot(
-            np.array(entry["d"]) / entry["margin"],
-            [row] * len(entry["d"]),
-            "o",
-            color=colour,
-            alpha=0.35,
-            markersize=4,
-        )
+        seeds = np.array(entry["d"]) / entry["margin"]
+        ax.plot(seeds, [row] * len(seeds), "o", color=colour, alpha=0.35, markersize=4)
         if np.isfinite([low, high]).all():
             ax.plot([low, high], [row, row], color=colour, linewidth=2.2)
         ax.plot(mean, row, "|", color=colour, markersize=12, markeredgewidth=2.2)
-    names = [f"{entry['id']}  {labels.word(entry['verdict'], _language[0])}" for entry in entries]
+    names = [f"{entry['id']}  {word(entry['verdict'])}" for entry in entries]
     ax.set_yticks(range(len(entries)), names)
     ax.set_ylim(len(entries) - 0.4, -0.6)
     ax.set_xscale("symlog", linthresh=3)
     ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_xlabel(
-        word("difference as claimed, in margins (grey: too small to matter; logarithmic beyond 3)")
-    )
+    unit = "difference as claimed, in margins (grey: too small to matter; logarithmic beyond 3)"
+    ax.set_xlabel(word(unit))
     return figure
 
 
 def sweep_lines(trials: Sequence[Mapping], x: str, line: str) -> Figure:
-    """Draw the best validation accuracy of a sweep's trials over one parameter, a line for each value of another."""
+    """Draw trials' validation accuracy over one parameter, a line for each value of another."""
     figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
     values = sorted({trial[line] for trial in trials})
     for value, colour in zip(values, seaborn.color_palette("viridis", len(values)), strict=True):
-        points = sorted(
-            (trial[x], trial["validation accuracy"]) for trial in trials if trial[line] == value
-        )
+        points = sorted((t[x], t["validation accuracy"]) for t in trials if t[line] == value)
         ax.plot(*zip(*points, strict=True), "o-", color=colour, label=f"{line} = {value}")
     ax.set(xlabel=x, ylabel=word("validation accuracy"), xscale="log")
     ax.set_xticks(sorted({trial[x] for trial in trials}), minor=False)

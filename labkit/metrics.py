@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
 from scipy.stats import binomtest
-from sklearn.metrics import classification_report, confusion_matrix, precision_recall_fscore_support
+from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -26,7 +27,10 @@ def predictions(logits: Tensor) -> Tensor:
 
 
 def scores(logits: Tensor, y: Tensor) -> dict[str, float]:
-    """Return accuracy, precision, recall and F1: of the positive class for one logit, the classes' mean otherwise."""
+    """Return accuracy, precision, recall and F1: of the positive class if there is one logit.
+
+    Otherwise the last three are the means of the classes' own.
+    """
     average = "binary" if logits.shape[1] == 1 else "macro"
     predicted, y = predictions(logits).cpu(), y.cpu()
     precision, recall, f1, _ = precision_recall_fscore_support(
@@ -41,9 +45,10 @@ def scores(logits: Tensor, y: Tensor) -> dict[str, float]:
 
 
 def test_scores(logits: Tensor, y: Tensor) -> dict:
-    """Return what is reported of a test: n, the scores, Wilson's 95 % interval of the accuracy, and the confusion matrix.
+    """Return what is reported of a test: n, scores, Wilson's 95 % interval, confusion matrix.
 
-    Row i, column j of `confusion` counts the examples of class i taken for class j.
+    Wilson's interval (1927) holds the accuracies that would make the one observed no surprise. Row
+    i, column j of `confusion` counts the examples of class i taken for class j.
     """
     predicted, y = predictions(logits).cpu(), y.cpu()
     interval = binomtest(int((predicted == y).sum()), len(y)).proportion_ci(0.95, method="wilson")
@@ -56,20 +61,37 @@ def test_scores(logits: Tensor, y: Tensor) -> dict:
     }
 
 
-def report(logits: Tensor, y: Tensor, classes: Sequence[str]) -> str:
-    """Return precision, recall and F1 of each class as a table of text, with 4 digits."""
-    numbers = range(len(classes))
-    return classification_report(
-        y.cpu(),
-        predictions(logits).cpu(),
-        labels=numbers,
-        target_names=classes,
-        digits=4,
-        zero_division=0,
-    )
+def class_scores(confusion: Sequence[Sequence[int]]) -> list[dict[str, float]]:
+    """Return precision, recall, F1 and support of each class; a score of nothing is 0."""
+    counts = np.array(confusion)
+    right, answered, true = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
+    precision, recall = right / np.maximum(answered, 1), right / np.maximum(true, 1)
+    f1 = 2 * right / np.maximum(answered + true, 1)
+    return [
+        {"precision": float(p), "recall": float(r), "f1": float(f), "support": int(n)}
+        for p, r, f, n in zip(precision, recall, f1, true, strict=True)
+    ]
 
 
-def errors_fixed(logits: Tensor, other: Tensor, y: Tensor) -> tuple[int, int]:
-    """Return how many errors a model makes, and how many of them another model gets right."""
-    wrong = predictions(logits).cpu() != y.cpu()
-    return int(wrong.sum()), int((wrong & (predictions(other).cpu() == y.cpu())).sum())
+def worst_pair(confusion: Sequence[Sequence[int]]) -> tuple[int, int, int]:
+    """Return the two classes that are taken for each other most often, and how often."""
+    counts = np.array(confusion)
+    both = np.triu(counts + counts.T, 1)
+    first, second = np.unravel_index(both.argmax(), both.shape)
+    return int(first), int(second), int(both[first, second])
+
+
+def only_one_right(logits: Tensor, other: Tensor, y: Tensor) -> tuple[int, int]:
+    """Return how many examples only the first model gets right, and how many only the other."""
+    y = y.cpu()
+    right, other_right = predictions(logits).cpu() == y, predictions(other).cpu() == y
+    return int((right & ~other_right).sum()), int((other_right & ~right).sum())
+
+
+def mcnemar(only_first: int, only_second: int) -> float:
+    """Return the exact two-sided p of McNemar's test (1947), of examples that two models differ on.
+
+    If both models were equally good, either would be the right one of a pair with probability 1/2.
+    """
+    differ = only_first + only_second
+    return float(binomtest(only_first, differ, 0.5).pvalue) if differ else 1.0

@@ -1,19 +1,22 @@
-"""Tables and texts made from the records of a run."""
+"""Tables made from the records of a run, one row a model."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import combinations
 from types import SimpleNamespace
 
 import pandas
+from torch import Tensor
 
-from labkit import labels
+from labkit import metrics
+from labkit.labels import word
 
 
-def table(models: dict[str, dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a model: size, epochs, test scores with Wilson's 95 % interval, seconds of training."""
+def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame:
+    """Return one row a model: size, epochs, test scores with Wilson's 95 % interval, seconds."""
     rows = {}
-    for name, model in classifiers.items():
+    for name, model in models.items():
         test, (low, high) = model["test"], model["test"]["accuracy_interval"]
         rows[name] = {
             "parameters": f"{model['num_parameters']:,}",
@@ -25,75 +28,86 @@ def table(models: dict[str, dict], lang: str = "en") -> pandas.DataFrame:
             "F1": f"{test['f1']:.4f}",
             "training": f"{model['train_seconds']:.1f} s",
         }
-    return pandas.DataFrame.from_dict(rows, orient="index").rename(
-        columns=lambda name: labels.word(name, lang)
-    )
+    return _frame(rows, lang)
 
 
-def _best_epoch(model: dict) -> str:
+def _best_epoch(model: Mapping) -> str:
     if model.get("diverged"):
         return f"diverged in {model['diverged']['epoch']}"
-    return f"{model['best_epoch']} of {len(model['history'])}" if model["history"] else "–"
+    return f"{model['best_epoch']} / {len(model['history'])}" if model["history"] else "–"
 
 
-def settings_table(lab: SimpleNamespace) -> pandas.DataFrame:
-    """Return the resolved settings, one row each."""
-    return pandas.DataFrame({"value": {name: str(value) for name, value in vars(lab).items()}})
+def resolved(config: SimpleNamespace, lang: str = "en") -> pandas.DataFrame:
+    """Return the settings that this run uses and that do not stand so in the parameters cell."""
+    now = {key: value for key, value in vars(config).items() if key not in ("asked", "notebook")}
+    rows = {
+        key: {"in the cell": config.asked.get(key, "–"), "this run": value}
+        for key, value in now.items()
+        if config.asked.get(key) != value
+    }
+    return _frame(rows, lang).astype(str)
 
 
-def validation_table(histories: Mapping[str, Sequence[Mapping]]) -> pandas.DataFrame:
-    """Return one row a model: its best validation epoch, the scores there, and its seconds an epoch."""
+def validation(histories: Mapping[str, Sequence[Mapping]], lang: str = "en") -> pandas.DataFrame:
+    """Return one row a model: its best validation epoch, the scores there, seconds an epoch."""
     rows = {}
     for name, history in histories.items():
         if not history:  # diverged in its first epoch
-            rows[name] = {"best epoch": "none"}
+            rows[name] = {"best epoch": "–"}
             continue
         top = max(history, key=lambda record: record["val_accuracy"])  # the first of the best
+        seconds = sum(record["seconds"] for record in history) / len(history)
         rows[name] = {
-            "best epoch": f"{top['epoch']} of {len(history)}",
+            "best epoch": f"{top['epoch']} / {len(history)}",
             "validation accuracy after epoch 1": f"{history[0]['val_accuracy']:.2%}",
             "at the best": f"{top['val_accuracy']:.2%}",
             "validation loss there": f"{top['val_loss']:.3f}",
             "training loss there": f"{top['train_loss']:.3f}",
-            "seconds an epoch": f"{sum(record['seconds'] for record in history) / len(history):.1f}",
+            "seconds an epoch": f"{seconds:.1f}",
         }
-    return pandas.DataFrame.from_dict(rows, orient="index").fillna("–")
+    return _frame(rows, lang).fillna("–")
 
 
-def headline(result: dict, lang: str = "en") -> str:
-    """Return in one line what was run on what."""
-    data, where = result["data"], result["environment"]
-
-    def word(english: str) -> str:
-        return labels.word(english, lang)
-
-    return (
-        f"{result['notebook']} · {word('preset')} {result['preset']}, {word('seed')} {result['parameters']['seed']} · "
-        f"{word(data['source'] + ' data')}: {data['train']:,} / {data['validation']:,} / {data['test']:,} "
-        f"{word('training / validation / test examples')} · {where['device_name']}, torch {where['versions']['torch']}"
-    )
+def worst_pairs(
+    tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
+) -> pandas.DataFrame:
+    """Return for each model the two classes that it confuses most often, and how often."""
+    rows = {}
+    for name, test in tests.items():
+        first, second, times = metrics.worst_pair(test["confusion"])
+        pair = f"{word(classes[first], lang)} / {word(classes[second], lang)}"
+        rows[name] = {"worst pair": pair, "times": times}
+    return _frame(rows, lang)
 
 
-def summary(result: dict, lang: str = "en") -> str:
-    """Return a finished run as a text: what was run on what, the table of its models, and the digests of both."""
-    # laid out whatever the window's width, and translated afterwards so that the columns stay straight
-    rows = table(result["models"]).to_string(line_width=200)
-    return f"{headline(result, lang)}\n\n{labels.table(rows, lang)}\n\n{digests(result, lang)}"
+def by_class(test: Mapping, classes: Sequence[str], lang: str = "en") -> pandas.DataFrame:
+    """Return precision, recall, F1 and number of examples of each class of one model's test."""
+    rows = {
+        word(name, lang): {
+            "precision": f"{scores['precision']:.4f}",
+            "recall": f"{scores['recall']:.4f}",
+            "F1": f"{scores['f1']:.4f}",
+            "support": scores["support"],
+        }
+        for name, scores in zip(classes, metrics.class_scores(test["confusion"]), strict=True)
+    }
+    return _frame(rows, lang)
 
 
-def digests(result: dict, lang: str = "en") -> str:
-    """Return in one line how the run and its weights can be known again: the beginnings of their SHA-256."""
-    weights = ", ".join(
-        f"{name} {model['weights_sha256'][:8]}" for name, model in result["models"].items()
-    )
-    run, of_weights = (
-        labels.word("SHA-256 of settings and data", lang),
-        labels.word("of the weights", lang),
-    )
-    return f"{run} {result['settings_sha256'][:12]}, {of_weights} {weights}"
+def paired(logits: Mapping[str, Tensor], y: Tensor, lang: str = "en") -> pandas.DataFrame:
+    """Return one row a pair of models: how often only one of them is right, and McNemar's p."""
+    rows = {}
+    for first, second in combinations(logits, 2):
+        counts = metrics.only_one_right(logits[first], logits[second], y)
+        rows[f"{first} / {second}"] = {
+            "only the first is right": counts[0],
+            "only the second is right": counts[1],
+            "p (McNemar)": f"{metrics.mcnemar(*counts):.2g}",
+        }
+    return _frame(rows, lang)
 
 
-def comparison(result: dict, best: str, classes: str, lang: str = "en") -> str:
-    """Return the report of a finished run: its summary, the best model, and that one's scores class by class."""
-    best_model = f"{labels.word('Best model', lang)}: {best}"
-    return f"{summary(result, lang)}\n\n{best_model}\n\n{labels.table(classes, lang)}"
+def _frame(rows: Mapping[str, Mapping], lang: str) -> pandas.DataFrame:
+    """Return rows as a table whose columns have names in the language."""
+    table = pandas.DataFrame.from_dict(rows, orient="index")
+    return table.rename(columns=lambda name: word(name, lang))

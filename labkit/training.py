@@ -1,204 +1,184 @@
 """The loop: train an epoch, look at the validation set, keep the best epoch.
 
-A batch is a tuple that ends in y; the model takes the rest and returns logits. One loop trains everything.
+A batch is a tuple that ends in y; the model takes the rest and returns logits. One loop trains
+everything.
 """
 
 from __future__ import annotations
 
 import copy
-import hashlib
 import math
 import time
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 
 from labkit import metrics
-from labkit.machine.numerics import autocast
+from labkit.machine import digests
+from labkit.machine.numerics import autocast, deterministic
 from labkit.machine.progress import Progress
 from labkit.models.classifiers import count_parameters
-from labkit.runs.checkpoints import Checkpoints, weights_sha256
+from labkit.models.linear import LinearModel
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How a model is trained, whatever model it is."""
+
+    num_epochs: int
+    batch_size: int = 64
+    learning_rate: float = 1e-3  # of Adam
+    seed: int = 42
+    device: str = "cpu"
+    precision: str = "fp32"  # or bf16
+    peak: float = 0.0  # of a one-cycle schedule, times learning_rate; 0: a constant rate
+    clip_norm: float = 0.0  # largest norm of the gradient; 0: no bound
+    embedding_rate: float = 1.0  # learning rate of word vectors, as a share of the others'
 
 
 @dataclass
 class Run:
-    """A training that has ended: the model of its best validation epoch, and a record of every epoch."""
+    """A training that has ended: the model of its best epoch, and a record of every epoch."""
 
-    model: nn.Module
+    model: nn.Module | LinearModel
     history: list[dict[str, float]]
     best_epoch: int  # counted from 1
     train_seconds: float  # training alone: no evaluation, no preparation
     num_parameters: int
-    diverged: dict[str, float] | None = (
-        None  # epoch, step, seed and learning rate of a loss that was no number
-    )
+    diverged: dict[str, float] | None = None  # where a loss became NaN or infinite
+
+
+class Place(Protocol):
+    """Where a training keeps what it has reached: `runs.folder.Place` for a model of a run."""
+
+    name: str
+
+    def recall(self, model, data, config: TrainingConfig | None) -> Run | None: ...
+    def latest(self) -> dict | None: ...
+    def save(self, epoch: int, state: dict) -> None: ...
+    def keep(self, run: Run) -> None: ...
 
 
 class Diverged(ArithmeticError):
-    """A loss that is no number; its argument is the step, counted from 1."""
+    """A loss that became NaN or infinite; its argument is the step, counted from 1."""
 
 
 def fit(
-    model: nn.Module,
-    data,
-    *,
-    name: str = "model",
-    num_epochs: int,
-    batch_size: int = 64,
-    learning_rate: float = 1e-3,
-    seed: int = 42,
-    device: str = "cpu",
-    precision: str = "fp32",
-    peak: float = 0.0,
-    clip_norm: float = 0.0,
-    embedding_rate: float = 1.0,
-    checkpoints: Checkpoints | None = None,
+    model: nn.Module, data, config: TrainingConfig, place: Place | None = None, name: str = "model"
 ) -> Run:
-    """Train a copy of `model` on data.train with Adam and return it as it was at its best epoch on data.validation.
+    """Train a copy of `model` on data.train with Adam; return its best epoch on data.validation.
 
-    The model given is left as it is, and all randomness is drawn from (seed, purpose, epoch): the same
-    call gives the same Run. peak: 0 keeps the learning rate constant; from 1 on it makes one cycle, from
-    `learning_rate` to `peak` times that in the first three tenths of the steps and then down to almost 0
-    (Smith and Topin, 2017). clip_norm: the largest norm of the gradient, 0 for no bound.
-    embedding_rate: learning rate of the embedding, as a share of the others'. checkpoints: where the state after each
-    epoch is kept; a training that was killed goes on from there and ends with the same bits.
-
-    A loss that is no number ends the training: the Run then says where in `diverged`. Raises CheckpointError if the
-    checkpoints are those of another training.
+    The model given stays as it is, and all randomness is drawn from (seed, purpose, epoch): the
+    same call gives the same Run. With a `place` the same call, given again, returns what is
+    finished or goes on after the last finished epoch, and ends with the same bits; a model, data or
+    code that has changed is trained anew. A loss that becomes NaN or infinite ends the training;
+    the Run's `diverged` says where. Raises MemoryError if a batch does not fit the device.
     """
-    asked = {
-        "num_epochs": num_epochs,
-        "batch_size": batch_size,
-        "learning_rate": learning_rate,
-        "seed": seed,
-        "device": device,
-    }
-    asked |= {
-        "precision": precision,
-        "peak": peak,
-        "clip_norm": clip_norm,
-        "embedding_rate": embedding_rate,
-    }
-    asked |= {
-        "first weights": weights_sha256(model.state_dict()),
-        "training examples": len(data.train),
-    }
-    model = copy.deepcopy(model).to(device)
-    train, validation = data.train.to(device), data.validation.to(device)
-    optimizer = torch.optim.Adam(
-        groups(model, learning_rate, embedding_rate), lr=learning_rate, fused=True
-    )
-    steps = num_epochs * len(train.order(batch_size))
-    scheduler = None
-    if peak:
-        highest = [peak * group["lr"] for group in optimizer.param_groups]
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer, highest, steps, div_factor=peak, cycle_momentum=False
-        )
+    name = place.name if place else name
+    if place and (finished := place.recall(model, data, config)):
+        return finished
+    model = copy.deepcopy(model).to(config.device)
+    train, validation = data.train.to(config.device), data.validation.to(config.device)
+    optimizer = torch.optim.Adam(groups(model, config), lr=config.learning_rate, fused=True)
+    steps = len(train.order(config.batch_size))  # an epoch
+    scheduler = one_cycle(optimizer, config, steps * config.num_epochs)
 
     history, best_epoch, best_weights, diverged = [], 0, copy.deepcopy(model.state_dict()), None
-    if checkpoints and (saved := checkpoints.latest(asked)):
+    if place and (saved := place.latest()):
         model.load_state_dict(saved["model"])
         optimizer.load_state_dict(saved["optimizer"])
-        if scheduler:
-            scheduler.load_state_dict(saved["scheduler"])
-        history, best_epoch, best_weights = (
-            saved["history"],
-            saved["best_epoch"],
-            saved["best_weights"],
-        )
-        print(f"{name}: going on after epoch {len(history)} of {num_epochs}, from a checkpoint.")
+        scheduler.load_state_dict(saved["scheduler"])
+        history, best_epoch = saved["history"], saved["best_epoch"]
+        best_weights = saved["best_weights"]
+        print(f"{name}: going on after epoch {len(history)} of {config.num_epochs}.")
 
-    what = f"{num_epochs} epochs of {len(train):,} examples on {device}"
-    with Progress(name, steps * (num_epochs - len(history)) // num_epochs, what) as progress:
-        for epoch in range(len(history) + 1, num_epochs + 1):
-            torch.manual_seed(derive(seed, "dropout", epoch))
-            order = train.order(
-                batch_size, torch.Generator().manual_seed(derive(seed, "order", epoch))
-            )
-            learning_rate_now = optimizer.param_groups[0]["lr"]
-            started = time.perf_counter()
+    epochs = range(len(history) + 1, config.num_epochs + 1)
+    with Progress(name, steps * len(epochs)) as progress, deterministic(config.device):
+        for epoch in epochs:
+            torch.manual_seed(digests.seed(config.seed, "dropout", epoch))
+            generator = torch.Generator().manual_seed(digests.seed(config.seed, "order", epoch))
+            order = train.order(config.batch_size, generator)
+            record = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
             try:
-                trained = train_epoch(
-                    model, train, order, optimizer, scheduler, clip_norm, precision, progress
-                )
-                seconds = time.perf_counter() - started
-                logits = predict(model, validation, precision=precision)
+                record |= train_epoch(model, train, order, optimizer, scheduler, config, progress)
+                logits = predict(model, validation, config.precision)
                 val_loss = float(metrics.loss(logits, validation.y))
                 if not math.isfinite(val_loss):  # the very last step can spoil the weights
                     raise Diverged(len(order))
             except Diverged as error:
-                diverged = {
-                    "epoch": epoch,
-                    "step": error.args[0],
-                    "seed": seed,
-                    "learning_rate": learning_rate_now,
-                }
+                where = {"epoch": epoch, "step": error.args[0], "seed": config.seed}
+                diverged = where | {"learning_rate": record["learning_rate"]}
                 print(
-                    f"{name} diverged, its loss is no number: {diverged}. A smaller learning_rate may help."
+                    f"{name} diverged: its loss became NaN or infinite in {diverged}. "
+                    "A smaller learning_rate may help."
                 )
                 break
             except torch.OutOfMemoryError as error:
                 raise MemoryError(
-                    f"{name}: batches of {batch_size} do not fit on {device}: lower batch_size."
+                    f"{name}: batches of {config.batch_size} do not fit on {config.device}: "
+                    "choose a smaller batch_size."
                 ) from error
-
-            scores = {
-                f"val_{measure}": value
-                for measure, value in metrics.scores(logits, validation.y).items()
-            }
-            if scores["val_accuracy"] > max(
-                (record["val_accuracy"] for record in history), default=-1.0
-            ):
+            scores = metrics.scores(logits, validation.y)
+            record |= {f"val_{measure}": value for measure, value in scores.items()}
+            record["val_loss"] = val_loss
+            if record["val_accuracy"] > max((past["val_accuracy"] for past in history), default=-1):
                 best_epoch, best_weights = epoch, copy.deepcopy(model.state_dict())
-            record = {
-                "epoch": epoch,
-                "train_loss": trained[0],
-                "train_accuracy": trained[1],
-                "val_loss": val_loss,
-                **scores,
-            }
-            history.append(record | {"learning_rate": learning_rate_now, "seconds": seconds})
-            if checkpoints:
-                state = {
-                    "model": model.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "history": history,
-                }
-                state |= {"scheduler": scheduler.state_dict()} if scheduler else {}
-                checkpoints.save(
-                    epoch, asked, state | {"best_epoch": best_epoch, "best_weights": best_weights}
-                )
+            history.append(record)
+            if place:
+                state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                state |= {"scheduler": scheduler.state_dict(), "history": history}
+                state |= {"best_epoch": best_epoch, "best_weights": best_weights}
+                place.save(epoch, state)
 
     model.load_state_dict(best_weights)
-    return Run(
-        model,
-        history,
-        best_epoch,
-        sum(record["seconds"] for record in history),
-        count_parameters(model),
-        diverged,
+    seconds = sum(record["seconds"] for record in history)
+    run = Run(model, history, best_epoch, seconds, count_parameters(model), diverged)
+    if place:
+        place.keep(run)
+    return run
+
+
+def fit_linear(model: LinearModel, data, place: Place | None = None) -> Run:
+    """Fit the linear baseline on the whole texts of data.train, or return what is finished.
+
+    Raises ValueError if the reviews are all of one class.
+    """
+    if place and (finished := place.recall(model, data, None)):
+        return finished
+    seconds = model.fit(data.train)
+    run = Run(model, [], 0, seconds, model.num_parameters)  # no epochs
+    if place:
+        place.keep(run)
+    return run
+
+
+def one_cycle(
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int
+) -> torch.optim.lr_scheduler.LRScheduler:
+    """Return the learning rate's schedule: one cycle over all steps, or constant without a peak.
+
+    The rate climbs to the peak in the first three tenths of the steps and then falls to almost 0
+    (Smith and Topin, 2017).
+    """
+    if not config.peak or not steps:
+        return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
+    highest = [config.peak * group["lr"] for group in optimizer.param_groups]
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, highest, steps, div_factor=config.peak, cycle_momentum=False
     )
 
 
-def groups(model: nn.Module, learning_rate: float, embedding_rate: float) -> list[dict]:
-    """Return what the optimiser trains: all weights, and those of embeddings by themselves if their rate is another."""
-    if embedding_rate == 1:
-        return [{"params": list(model.parameters()), "lr": learning_rate}]
-    tables = [
-        weight
-        for module in model.modules()
-        if isinstance(module, nn.Embedding)
-        for weight in module.parameters()
-    ]
-    others = [
-        weight for weight in model.parameters() if all(weight is not table for table in tables)
-    ]
-    return [
-        {"params": others, "lr": learning_rate},
-        {"params": tables, "lr": embedding_rate * learning_rate},
-    ]
+def groups(model: nn.Module, config: TrainingConfig) -> list[dict]:
+    """Return what the optimiser trains: all weights, word vectors apart if their rate differs."""
+    rate = config.learning_rate
+    if config.embedding_rate == 1:
+        return [{"params": list(model.parameters()), "lr": rate}]
+    embeddings = [module for module in model.modules() if isinstance(module, nn.Embedding)]
+    vectors = [weight for module in embeddings for weight in module.parameters()]
+    others = [weight for weight in model.parameters() if all(weight is not one for one in vectors)]
+    return [{"params": others, "lr": rate}, {"params": vectors, "lr": config.embedding_rate * rate}]
 
 
 def train_epoch(
@@ -206,32 +186,30 @@ def train_epoch(
     data,
     order: list[Tensor],
     optimizer: torch.optim.Optimizer,
-    scheduler: torch.optim.lr_scheduler.LRScheduler | None,
-    clip_norm: float,
-    precision: str,
+    scheduler: torch.optim.lr_scheduler.LRScheduler,
+    config: TrainingConfig,
     progress: Progress,
-) -> tuple[float, float]:
-    """Take one step a batch, in the given order; return loss and accuracy, averaged over the examples as they were met.
+) -> dict[str, float]:
+    """Take one step a batch, in the given order; return the epoch's loss, accuracy and seconds.
 
-    Raises Diverged, at the end, if a loss was no number.
+    Loss and accuracy are averaged over the examples as they were met. Raises Diverged, at the end,
+    if a loss was NaN or infinite.
     """
     model.train()
+    started = time.perf_counter()
     total_loss, num_correct, num_seen, losses = 0, 0, 0, []
     for index in order:
         *inputs, y = data.batch(index)
-        with autocast(y.device, precision):
+        with autocast(y.device, config.precision):
             logits = model(*inputs)
         loss = metrics.loss(logits.float(), y)
         optimizer.zero_grad()
         loss.backward()
-        if clip_norm:
-            nn.utils.clip_grad_norm_(model.parameters(), clip_norm)
+        if config.clip_norm:
+            nn.utils.clip_grad_norm_(model.parameters(), config.clip_norm)
         optimizer.step()
-        if scheduler:
-            scheduler.step()
-        losses.append(
-            loss.detach()
-        )  # looked at after the epoch: stays on the device, so that no step waits
+        scheduler.step()
+        losses.append(loss.detach())  # looked at after the epoch, so that no step waits for a GPU
         total_loss += losses[-1] * len(y)  # the last batch is short, so weight by examples
         num_correct += (metrics.predictions(logits.detach()) == y).sum()
         num_seen += len(y)
@@ -239,27 +217,33 @@ def train_epoch(
     finite = torch.stack(losses).isfinite()
     if not finite.all():
         raise Diverged(int(finite.long().argmin()) + 1)
-    return float(total_loss) / num_seen, float(num_correct) / num_seen
+    return {
+        "train_loss": float(total_loss) / num_seen,
+        "train_accuracy": float(num_correct) / num_seen,
+        "seconds": time.perf_counter() - started,
+    }
 
 
 @torch.no_grad()
-def predict(model: nn.Module, data, *, precision: str = "fp32", batch_size: int = 256) -> Tensor:
-    """Return the logits of every example of `data`, in its order: (N, C). Leaves the model in the mode it was in."""
+def predict(model: nn.Module, data, precision: str = "fp32", batch_size: int = 256) -> Tensor:
+    """Return the logits of every example of `data`, in its order: (N, C).
+
+    Leaves the model in the mode it was in. Batches that do not fit the memory are halved.
+    """
     was_training, device = model.training, next(model.parameters()).device
+    data, parts, order = data.to(device), [], data.order(batch_size)
     model.eval()
-    data = data.to(device)
-    parts = []
-    order = data.order(batch_size)
-    for index in order:
-        *inputs, _ = data.batch(index)
-        with autocast(device, precision):
-            parts.append(model(*inputs).float())
-    model.train(was_training)
+    try:
+        for index in order:
+            *inputs, _ = data.batch(index.to(device))
+            with autocast(device, precision):
+                parts.append(model(*inputs).float())
+    except torch.OutOfMemoryError:
+        if batch_size == 1:
+            raise
+        return predict(model, data, precision, batch_size // 2)
+    finally:
+        model.train(was_training)
     return torch.cat(parts)[
         torch.cat(order).argsort()
     ]  # a batch may hold any examples; put them back
-
-
-def derive(seed: int, purpose: str, epoch: int) -> int:
-    """Return a seed for one purpose in one epoch, so that nothing depends on what was drawn before."""
-    return int.from_bytes(hashlib.sha256(f"{seed} {purpose} {epoch}".encode()).digest()[:7], "big")

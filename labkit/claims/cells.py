@@ -1,41 +1,140 @@
-"""The study behind the claims: every arm is trained with every seed, and each such cell leaves one record.
+"""The cells: every arm is trained with every seed, and each such cell leaves one record.
 
-A record is known by arm, seed and budget. What is there is never run again; a cell that was killed goes on.
+What has a record is never run again, and a cell that was killed goes on from its checkpoint.
 """
 
 from __future__ import annotations
 
 import base64
 import datetime
-import json
 import math
-import re
 import shutil
+from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
-from filelock import FileLock
 
 from labkit import metrics, settings, training
-from labkit.claims import arms, ledger
-from labkit.machine import environment, files, locks, paths
-from labkit.runs.checkpoints import Checkpoints, weights_sha256
+from labkit.claims import arms, plan
+from labkit.machine import digests, environment, files, locks, paths
+from labkit.machine.numerics import deterministic
+from labkit.runs.checkpoints import Checkpoints
 
 
-def run_cell(arm: str, seed: int, budget: str, checkpoints: Checkpoints | None = None) -> dict:
-    """Train one cell, going on from its checkpoints, and return its record."""
-    how, data = ledger.study()["arms"][arm], arms.load(arm, budget)
-    size = ledger.study()["budgets"][budget][how["data"]]
-    run = arms.fit(arm, data, seed, size["num_epochs"], checkpoints)
+def default_budget() -> str:
+    """Return the budget for this machine: everything on a GPU, else what takes two cores hours."""
+    return "reduced" if settings.choose_device("auto") == "cpu" else "report"
+
+
+def missing(ids: Sequence[str], budget: str) -> list[tuple[str, int]]:
+    """Return the cells that these claims (none: all) need and that have no record, seed by seed."""
+    chosen = [plan.claim(id) for id in ids] or plan.plan()["claims"]
+    compared = [each for claim in chosen for each in plan.comparisons(claim)]
+    needed = {arm for each in compared for arm in each["a"] + each["b"]}
+    there = {(record["arm"], record["seed"]) for record in plan.records(budget)}
+    seeds = range(plan.plan()["budgets"][budget]["seeds"])
+    cells = [(arm, seed) for seed in seeds for arm in plan.plan()["arms"] if arm in needed]
+    return [cell for cell in cells if cell not in there]
+
+
+def run(ids: Sequence[str], budget: str, storage: str | None = None) -> None:
+    """Run every cell that is missing, with all workers that share a storage, and keep its record.
+
+    storage: a database or a journal file, for workers that do not share this folder: records travel
+    through it. None: a journal in the runs' folder. Raises ValueError or RuntimeError if the data
+    are not there, the storage cannot be used, or a cell was given up.
+    """
+    for arm in {arm for arm, _ in missing(ids, budget)}:
+        arms.check_data(arm)
+    if not missing(ids, budget):
+        return
+    from labkit.sweeps import workers  # here: who only reads the ledger does without Optuna
+
+    files.remove_leftovers(plan.RECORDS / budget)
+    folder = _folder(budget)
+    folder.mkdir(parents=True, exist_ok=True)
+    url = storage or f"{folder / 'journal.log'}"
+    code = f"{plan.plan()['sha256'][:8]}-{environment.SOURCE_SHA256[:8]}"
+    name = f"claims-{budget}-{code}"
+    times = Counter() if storage else _times_run(name, url)
+    points = {
+        f"{arm}, seed {seed}, time {times[arm, seed] + 1}": {"arm": arm, "seed": seed}
+        for arm, seed in missing(ids, budget)  # after the journal: what has ended since is there
+    }
+    seeds = plan.plan()["budgets"][budget]["seeds"]
+
+    def run_trial(trial) -> float:
+        arm = trial.suggest_categorical("arm", list(plan.plan()["arms"]))
+        record = _run_and_keep(arm, trial.suggest_int("seed", 0, seeds - 1), budget)
+        trial.set_user_attr("record", record)
+        return record["test"]["accuracy"]
+
+    tried = workers.by_point(workers.work(name, url, points, run_trial))
+    for point in points:
+        if "record" in tried[point][-1].user_attrs:
+            plan.keep(tried[point][-1].user_attrs["record"])
+    if left := [f"{arm}, seed {seed}" for arm, seed in missing(ids, budget)]:
+        again = "give another --storage" if storage else f"delete {url}"
+        raise RuntimeError(
+            f"{'; '.join(left)}: given up, because their workers were lost {workers.TRIES} times. "
+            f"To try again, {again}."
+        )
+
+
+def _times_run(name: str, journal: str) -> Counter:
+    """Count how often a journal's workers have run each cell.
+
+    A cell that has been run and has no record any more is to be run again: its point is a new one.
+    """
+    import optuna
+
+    from labkit.sweeps import storage
+
+    how = {"direction": "maximize", "load_if_exists": True}
+    study = optuna.create_study(study_name=name, storage=storage.open_storage(journal), **how)
+    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
+    return Counter((trial.params["arm"], trial.params["seed"]) for trial in trials)
+
+
+def _folder(budget: str) -> Path:
+    """Return where the journal of a budget lies, and the folders of the cells that have begun."""
+    return paths.runs_root() / "claims" / budget
+
+
+def _run_and_keep(arm: str, seed: int, budget: str) -> dict:
+    """Run a cell in a folder of its own, unless it has a record by now, and return its record."""
+    path = plan.record_path(arm, seed, budget)
+    folder = _folder(budget) / path.stem
+    folder.mkdir(parents=True, exist_ok=True)
+    locks.lock(folder)
+    try:
+        if not path.exists():
+            record = run_cell(arm, seed, budget, Checkpoints(folder, path.stem))
+            plan.keep(record)
+            accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
+            found = f"test accuracy {accuracy:.2%}, {seconds:.0f} s of training"
+            print(f"{arm}, seed {seed}: {found}", flush=True)
+    finally:
+        locks.unlock(folder)
+    shutil.rmtree(folder, ignore_errors=True)
+    return plan.read(path)
+
+
+def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = None) -> dict:
+    """Train one cell, going on from its checkpoint, and return its record."""
+    how, data = plan.plan()["arms"][arm], arms.load(arm, budget)
+    size = plan.plan()["budgets"][budget][how["data"]]
+    run = arms.fit(arm, data, seed, size["num_epochs"], place)
     device = next(run.model.parameters()).device.type
-    logits = training.predict(run.model, data.test).cpu()
+    with deterministic(device):
+        logits = training.predict(run.model, data.test).cpu()
     test = metrics.test_scores(logits, data.test.y)
     reached = {} if run.diverged else arms.measures(run.history, test)
-    if how["data"] == "mnist" and how["cell"] != "LeNet":
-        for when, net in (("before", arms.build(arm, data, seed)), ("after", run.model.cpu())):
-            reached[f"slope of the log gradient {when} training"] = arms.gradient_slope(
-                net, data.validation
-            )
+    if how["data"] == "mnist" and how["architecture"] != "LeNet":
+        for when, model in (("before", arms.build(arm, data, seed)), ("after", run.model.cpu())):
+            slope = arms.gradient_slope(model, data.validation)
+            reached[f"slope of the log gradient {when} training"] = slope
     right = (metrics.predictions(logits) == data.test.y).numpy()
     return {
         "arm": arm,
@@ -49,126 +148,27 @@ def run_cell(arm: str, seed: int, budget: str, checkpoints: Checkpoints | None =
         "test": test,
         "train_seconds": run.train_seconds,
         "num_parameters": run.num_parameters,
-        "weights_sha256": weights_sha256(run.model.state_dict()),
-        "correct": base64.b64encode(
-            np.packbits(right).tobytes()
-        ).decode(),  # one bit a test example, in their order
+        "weights_sha256": digests.weights_sha256(run.model.state_dict()),
+        # one bit a test example, in their order
+        "correct": base64.b64encode(np.packbits(right).tobytes()).decode(),
         "data": {"source": data.source, "sha256": data.sha256},
         "golden": arms.golden(arm, budget),
-        "claims_sha256": ledger.study()["sha256"],
+        "claims_sha256": plan.plan()["sha256"],
         "environment": environment.environment(device),
         "date": f"{datetime.date.today()}",
     }
 
 
-def default_budget() -> str:
-    """Return the budget that this machine is for: everything on a GPU, and what two cores can do in hours without one."""
-    return "reduced" if settings.choose_device("auto") == "cpu" else "report"
-
-
-def missing(ids: Sequence[str], budget: str) -> list[tuple[str, int]]:
-    """Return the cells that these claims (none: all) need and that have no record yet, seed by seed."""
-    chosen = [ledger.claim(id) for id in ids] or ledger.study()["claims"]
-    needed = {
-        arm
-        for claim in chosen
-        for each in ledger.comparisons(claim)
-        for arm in each["a"] + each["b"]
-    }
-    there = {(each["arm"], each["seed"]) for each in ledger.records(budget)}
-    seeds = range(ledger.study()["budgets"][budget]["seeds"])
-    cells = [(arm, seed) for seed in seeds for arm in ledger.study()["arms"] if arm in needed]
-    return [cell for cell in cells if cell not in there]
-
-
-def run(ids: Sequence[str], budget: str, storage: str | None = None) -> int:
-    """Run every cell that is missing and that no other process has; return how many are still missing, with others.
-
-    Processes that share the runs' folder see by its locks who has a cell. storage: of Optuna, for those that share nothing
-    else: records travel through it, and every worker ends with all of them.
-    """
-    if storage:
-        _share(missing(ids, budget), budget, storage)
-    for arm, seed in missing(ids, budget):
-        try:
-            _run_and_keep(arm, seed, budget, wait=0)
-        except locks.InUseError:
-            continue
-    return len(missing(ids, budget))
-
-
-def _share(asked: list[tuple[str, int]], budget: str, storage: str) -> None:
-    """Run cells together with all workers of a storage, and keep the records of all."""
-    try:
-        from labkit.sweeps import workers
-    except ImportError as error:
-        raise RuntimeError(f"{error.name} is not installed: pip install -e '.[sweep]'") from error
-
-    seeds = range(ledger.study()["budgets"][budget]["seeds"])
-    by_name = {
-        f"{arm}, seed {seed}": (arm, seed) for arm in ledger.study()["arms"] for seed in seeds
-    }
-    points = {name: {} for name, cell in by_name.items() if cell in asked}
-
-    def run_trial(trial) -> float:
-        record = _run_and_keep(*by_name[trial.user_attrs["point"]], budget)
-        trial.set_user_attr("record", record)
-        return record["test"]["accuracy"]
-
-    name = f"claims-{budget}-{ledger.study()['sha256'][:8]}-{environment.SOURCE_SHA256[:8]}"
-    for tried in workers.by_point(workers.work(name, storage, points, run_trial)).values():
-        if "record" in tried[-1].user_attrs:
-            _keep(tried[-1].user_attrs["record"])
-
-
-def _run_and_keep(arm: str, seed: int, budget: str, wait: float = locks.WAIT) -> dict:
-    """Run a cell in a folder of its own, unless somebody has finished it meanwhile, and return its record."""
-    folder = paths.runs_root() / "study" / budget / f"{re.sub(r'[^a-zA-Z0-9]+', '-', arm)}-{seed}"
-    folder.mkdir(parents=True, exist_ok=True)
-    locks.lock(folder, wait)
-    there = [
-        record
-        for record in ledger.records(budget)
-        if (record["arm"], record["seed"]) == (arm, seed)
-    ]
-    record = there[0] if there else run_cell(arm, seed, budget, Checkpoints(folder, "cell"))
-    if not there:
-        _keep(record)
-        accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
-        print(
-            f"{arm}, seed {seed}: test accuracy {accuracy:.2%}, {seconds:.0f} s of training",
-            flush=True,
-        )
-    locks.unlock(folder)
-    shutil.rmtree(folder, ignore_errors=True)
-    return record
-
-
-def _keep(record: dict) -> None:
-    """Add a record to the file of its budget, in one step: a kill leaves the old file or the new one."""
-    path = ledger.RECORDS / f"{record['budget']}.jsonl"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(path.with_name(f".{path.name}.lock")):
-        there = ledger.records(
-            record["budget"]
-        )  # raises for a line that is no record, before anything is written
-        if any((other["arm"], other["seed"]) == (record["arm"], record["seed"]) for other in there):
-            return  # another worker has gathered it
-        old = path.read_text(encoding="utf-8") if path.exists() else ""
-        line = json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n"
-        files.write_whole(path, lambda partial: partial.write_text(old + line, encoding="utf-8"))
-
-
 def stale(budget: str) -> list[str]:
-    """Return the cells that the present source would give other results: their arm's golden run has another loss now."""
+    """Return the cells to which the present source would give other results.
+
+    These are the cells whose arm now has another golden loss.
+    """
     found, now = [], {}
-    for record in ledger.records(budget):
-        arm = record["arm"]
+    for record in plan.records(budget):
+        arm, then = record["arm"], record["golden"]
         now[arm] = now[arm] if arm in now else arms.golden(arm, budget)
-        if not math.isclose(
-            now[arm], record["golden"], rel_tol=1e-4
-        ):  # other machines differ by less
-            found.append(
-                f"{arm}, seed {record['seed']}: golden loss {record['golden']:.6f} then, {now[arm]:.6f} now"
-            )
+        if not math.isclose(now[arm], then, rel_tol=1e-4):  # other machines differ by less
+            losses = f"golden loss {then:.6f} then, {now[arm]:.6f} now"
+            found.append(f"{arm}, seed {record['seed']}: {losses}")
     return found

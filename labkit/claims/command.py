@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 import click
 
-from labkit.machine import paths, processes
+from labkit.machine import processes
 from labkit.machine.signals import clean_end
 
 
 @click.group()
 def claims() -> None:
-    """Test the claims of the original report: run the study, and see the verdicts."""
+    """Test the claims of the original report: train the cells, and see the verdicts."""
 
 
 BUDGET = click.option(
@@ -37,45 +38,50 @@ BUDGET = click.option(
     help="A database or journal file, for workers that do not share this folder.",
 )
 def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | None) -> None:
-    """Run the cells that the claims IDS (default: all) need and that have no record yet; what was stopped goes on."""
-    with clean_end("the same command goes on from the last epoch that was finished"):
-        from labkit.claims import cells, ledger
+    """Run the cells that the claims IDS (default: all) need and that have no record yet.
 
+    The same command, given again or at the same time, shares the work; what was stopped goes on.
+    """
+    with clean_end("the same command goes on from the last epoch that was finished"):
+        from labkit.claims import cells, plan
+
+        alone = "LABKIT_WORKER" not in os.environ  # else whoever started the workers says it
         budget = budget or cells.default_budget()
         try:
-            cells = cells.missing(ids, budget)
-            arms = ", ".join(dict.fromkeys(arm for arm, _ in cells)) or "none"
-            click.echo(
-                f"budget {budget}: {len(cells)} cells to run, each an arm trained with one seed. Arms: {arms}"
-            )
+            if alone:
+                asked = cells.missing(ids, budget)
+                arms = ", ".join(dict.fromkeys(arm for arm, _ in asked)) or "none"
+                click.echo(f"budget {budget}: {len(asked)} cells to run. Arms: {arms}")
             if workers > 1:
                 processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            left = cells.run(ids, budget, storage)
-        except (ValueError, RuntimeError, OSError) as error:
-            sys.exit(str(error))
-        there = f"every cell has its record in {ledger.RECORDS}"
-        click.echo(f"done: {f'{left} cells are with other processes' if left else there}")
+            cells.run(ids, budget, storage)
+        except (ValueError, RuntimeError, OSError, MemoryError) as error:
+            sys.exit(f"{error}")
+        if alone:
+            click.echo(f"done: every cell has its record in {plan.RECORDS / budget}")
 
 
 @claims.command()
 @click.option(
     "--write",
     is_flag=True,
-    help="Put the table into README, all numbers and the dots into data/study.",
+    help="Renew the tables, all numbers and the figure beside the records.",
 )
 def report(write: bool) -> None:
     """Print a line a claim: id, verdict, difference with its interval, seeds, budget, device."""
-    from labkit import figures
-    from labkit.claims import ledger, report
+    from labkit.claims import ledger, plan, report
 
     try:
         if write:
-            report.write(paths.ROOT / "README.md")
-            figures.claim_dots(ledger.ledger()).savefig(ledger.RECORDS / "claims.png", dpi=150)
-        for entry in ledger.ledger():
-            click.echo(report.line(entry))
-    except ValueError as error:
-        sys.exit(str(error))
+            report.write()
+        entries = ledger.ledger()
+    except (ValueError, OSError) as error:
+        sys.exit(f"{error}")
+    if not any(entry["seeds"] for entry in entries):
+        click.echo(f"There are no records in {plan.RECORDS} yet: `labkit claims run` makes them.")
+        return
+    for entry in entries:
+        click.echo(report.line(entry))
 
 
 @claims.command()
@@ -86,9 +92,8 @@ def stale(budget: str | None) -> None:
 
     try:
         found = cells.stale(budget or cells.default_budget())
-    except ValueError as error:
-        sys.exit(str(error))
-    click.echo(
-        "\n".join(found) or "none: every arm's golden run gives the loss that its records name"
-    )
+    except (ValueError, OSError) as error:
+        sys.exit(f"{error}")
+    none = "none: every arm's golden run gives the loss that its records name"
+    click.echo("\n".join(found) or none)
     sys.exit(bool(found))

@@ -5,12 +5,9 @@ Shapes: N reviews, B of them in a batch, T words in the longest of a batch.
 
 from __future__ import annotations
 
-import hashlib
-import itertools
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -18,14 +15,14 @@ from sklearn.model_selection import train_test_split
 from torch import Tensor
 
 from labkit.data import download, official, sample
-from labkit.data.words import PAD, UNKNOWN, Numbered, Vocabulary, count_vocabulary, number, store
+from labkit.data.words import PAD, UNKNOWN, Tokens, Vocabulary, build_vocabulary, tokenize_all
 
 CLASSES = ("negative", "positive")
 
 
 @dataclass(frozen=True)
 class Split:
-    """Some of the reviews: all their words in one row, where each review starts, how long it is, and labels y (N,)."""
+    """Some of the reviews: all their words in one row, where each starts, its length and label."""
 
     ids: Tensor  # (words of all reviews,) int32
     starts: Tensor  # (N,)
@@ -33,7 +30,7 @@ class Split:
     lengths: Tensor  # (N,) words that are read, at least 1
     y: Tensor  # (N,) 0 negative, 1 positive
     texts: tuple[str, ...] = field(repr=False)  # for the linear baseline; never printed by accident
-    tail: int  # words read from the end of a review that is too long; the rest of `lengths` from its beginning
+    tail: int  # words read from the end of a review that is too long; the rest from its beginning
     width: int  # words a batch is padded to; 0: to its own longest review
 
     def __len__(self) -> int:
@@ -61,7 +58,7 @@ class Split:
         return [batches[k].to(device) for k in torch.randperm(len(batches), generator=generator)]
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return the batch (ids, lengths, y) of these indices: ids (B, T) padded at the end with 0, lengths (B,), y (B,)."""
+        """Return the batch of these indices: ids (B, T) padded at the end, lengths (B,), y (B,)."""
         lengths = self.lengths[index]
         position = torch.arange(self.width or int(lengths.max()), device=index.device)  # (T,)
         real = position < lengths[:, None]  # (B, T)
@@ -82,6 +79,7 @@ class Reviews:
     vocabulary: Vocabulary
     source: str
     sha256: str
+    classes: tuple[str, ...] = CLASSES
 
 
 def load(
@@ -96,65 +94,48 @@ def load(
     """Read the reviews of `source`, official (downloaded if absent) or sample, and encode them.
 
     The vocabulary is that of the whole training part, whatever `num_examples` of it are in use;
-    `num_test` takes a fixed stratified part of the test reviews. Of a review longer than `max_len` words so many
-    are read, the share `tail` of them from its end and the rest from its beginning. Raises DataError for files
-    that are not right.
+    `num_test` takes a fixed stratified part of the test reviews. Of a review longer than `max_len`
+    words so many are read, the share `tail` of them from its end and the rest from its beginning.
+    Raises DataError for files that are not right.
     """
     sizes = official.NUM_EXAMPLES["imdb"][source]
     if source == "official":
         download.get("imdb")
-        (texts, labels), (test_texts, test_labels) = (
-            official.read_imdb("train"),
-            official.read_imdb("test"),
-        )
-        train_index, validation_index = cut(
-            np.arange(len(texts)), texts, labels, sizes["validation"]
-        )
+        texts, labels = official.read_imdb("train")
+        test_texts, test_labels = official.read_imdb("test")
+        everything = np.arange(len(texts))
+        train, validation = cut(everything, texts, labels, sizes["validation"])
+        test = np.arange(len(test_texts))
     else:
         texts, labels = sample.sample_imdb()
-        rest, test_index = cut(np.arange(len(texts)), texts, labels, sizes["test"])
-        train_index, validation_index = cut(rest, texts, labels, sizes["validation"])
-        test_texts, test_labels = [texts[k] for k in test_index], labels[test_index]
-
-    test_used = np.arange(len(test_texts))
-    if num_test is not None and num_test < len(test_used):
-        _, test_used = train_test_split(
-            test_used, test_size=num_test, stratify=test_labels, random_state=official.SPLIT_SEED
-        )
-    train = number(texts[k] for k in train_index)
-    vocabulary = count_vocabulary(train, min_freq)
-    from_end, width = round(tail * max_len), max_len if pad_to_max_len else 0
-
-    def split(
-        texts: Sequence[str],
-        labels: np.ndarray,
-        index: np.ndarray,
-        numbered: Numbered | None = None,
-    ) -> Split:
-        chosen = tuple(texts[k] for k in index)
-        numbered = numbered or number(chosen)
-        return encode_numbered(
-            numbered, labels[index], vocabulary, max_len, from_end, width, chosen
+        test_texts, test_labels = texts, labels
+        rest, test = cut(np.arange(len(texts)), texts, labels, sizes["test"])
+        train, validation = cut(rest, texts, labels, sizes["validation"])
+    if num_test is not None and num_test < len(test):
+        _, test = train_test_split(
+            test, test_size=num_test, stratify=test_labels[test], random_state=official.SPLIT_SEED
         )
 
+    train_tokens = tokenize_all(texts[k] for k in train)
+    vocabulary = build_vocabulary(train_tokens, min_freq)
+    reading = (vocabulary, max_len, round(tail * max_len), max_len if pad_to_max_len else 0)
+    train, train_texts = train[:num_examples], tuple(texts[k] for k in train[:num_examples])
     return Reviews(
-        train=split(texts, labels, train_index[:num_examples], train),
-        validation=split(texts, labels, validation_index),
-        test=split(test_texts, test_labels, test_used),
+        train=encode(train_texts, labels[train], *reading, train_tokens),
+        validation=encode([texts[k] for k in validation], labels[validation], *reading),
+        test=encode([test_texts[k] for k in test], test_labels[test], *reading),
         vocabulary=vocabulary,
         source=source,
-        sha256=hashlib.sha256(
-            (edition(texts, labels) + edition(test_texts, test_labels)).encode()
-        ).hexdigest(),
+        sha256=official.edition(texts, labels, test_texts, test_labels),
     )
 
 
 def cut(
     index: np.ndarray, texts: Sequence[str], labels: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Cut `size` reviews off at random, each class in proportion; return (rest, cut), both shuffled.
+    """Cut `size` reviews off at random, each class in proportion; return (rest, cut), shuffled.
 
-    A text that stands twice is never cut off, so that equal texts stay on the same side.
+    A duplicate is never cut off, so that equal texts stay on the same side.
     """
     times = Counter(texts[k] for k in index)
     single = np.array([times[texts[k]] == 1 for k in index])
@@ -175,41 +156,20 @@ def encode(
     max_len: int,
     tail: int = 0,
     width: int = 0,
+    tokens: Tokens | None = None,
 ) -> Split:
-    """Turn texts into indices, as `encode_numbered` does once their words have numbers."""
-    return encode_numbered(number(texts), labels, vocabulary, max_len, tail, width, tuple(texts))
+    """Turn texts into ids; a text without a word becomes one <unk>.
 
-
-def encode_numbered(
-    numbered: Numbered,
-    labels: np.ndarray,
-    vocabulary: Vocabulary,
-    max_len: int,
-    tail: int = 0,
-    width: int = 0,
-    texts: tuple[str, ...] = (),
-    file: Path | None = None,
-) -> Split:
-    """Turn the first `len(labels)` of numbered texts into indices; a text without a word becomes one <unk>.
-
-    max_len, tail: the words that are read of a longer text, in all and from its end. file: where the indices are
-    written and then mapped into memory; None keeps them in memory.
+    max_len, tail: the words that are read of a longer text, in all and from its end. tokens: those
+    of `texts`, and perhaps of more texts behind them, if they are known already.
     """
-    index_of = torch.tensor(vocabulary.encode(numbered.words), dtype=torch.int32)
-    num_words = numbered.lengths[: len(labels)]
-    parts = numbered.numbers[: num_words.sum()].split(10_000_000)
-    unknown = np.array([UNKNOWN], np.int32)  # at the end, for texts without a word
-    ids = store(itertools.chain((index_of[part].numpy() for part in parts), [unknown]), file)
+    tokens = tokens or tokenize_all(texts)
+    id_of = torch.tensor(vocabulary.encode(tokens.kinds), dtype=torch.int32)
+    num_words = tokens.lengths[: len(texts)]
+    ids = id_of[tokens.tokens[: num_words.sum()]]
+    ids = torch.cat([ids, torch.tensor([UNKNOWN]).int()])  # the last, for texts without a word
     starts = torch.where(num_words > 0, num_words.cumsum(0) - num_words, len(ids) - 1)
     num_words = num_words.clamp(min=1)
     y = torch.from_numpy(labels.astype(np.int64))
-    return Split(ids, starts, num_words, num_words.clamp(max=max_len), y, texts, tail, width)
-
-
-def edition(texts: Sequence[str], labels: np.ndarray) -> str:
-    """Name an edition whatever its order: SHA-256 over the sorted SHA-256 of each label and text."""
-    rows = sorted(
-        hashlib.sha256(bytes([label]) + text.encode()).digest()
-        for text, label in zip(texts, labels, strict=True)
-    )
-    return hashlib.sha256(b"".join(rows)).hexdigest()
+    lengths = num_words.clamp(max=max_len)
+    return Split(ids, starts, num_words, lengths, y, tuple(texts), tail, width)

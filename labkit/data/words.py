@@ -1,113 +1,69 @@
-"""Words: what counts as one, in one text and in very many texts at once, and the vocabulary that gives them indices.
+"""Words: what counts as one, and the vocabulary that gives each an id.
 
-`tokenize` is the definition, `split` does the same for many texts with vector operations: all their bytes
-go through one table that says of each whether it stays, separates words, or is dropped.
+`tokenize` is the only definition of a word: change it, and every review is read your way.
 Shapes: N texts, W words in all of them, V different words.
 """
 
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from itertools import islice
-from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 import torch
 from torch import Tensor
 
-PAD, UNKNOWN = 0, 1  # the indices of <pad> and <unk>
-_PUNCTUATION = re.compile(r"[^\w\s]")  # Python's Unicode meaning: accents and Chinese are letters
-_BLOCK = 5_000  # texts at a time: their bytes fit the processor's cache better than all at once
+PAD, UNKNOWN = 0, 1  # the ids of <pad> and <unk>
+
+
+class _Kept(dict):
+    """A table for str.translate: letters, digits, _ and white space stay, all else is dropped.
+
+    It fills itself as characters are met, so a long text costs one look-up a character.
+    """
+
+    def __missing__(self, code: int) -> int | None:
+        self[code] = code if re.match(r"[\w\s]", chr(code)) else None  # accents, Chinese: letters
+        return self[code]
+
+
+_KEPT = _Kept()
 
 
 def tokenize(text: str) -> list[str]:
     """Return the words of a text: lower case, punctuation removed, split on white space."""
-    return _PUNCTUATION.sub("", text.lower()).split()
-
-
-# What `tokenize` makes of each ASCII character: white space ends a word, a letter becomes small, the rest is dropped.
-_ASCII = [" " if chr(byte).isspace() else "".join(tokenize(chr(byte))) for byte in range(128)]
-_TABLE = bytes(ord(became or " ") for became in _ASCII) + bytes(range(128, 256))
-_DROPPED = bytes(byte for byte, became in enumerate(_ASCII) if not became)
-
-
-def split(texts: Sequence[str]) -> tuple[pa.LargeStringArray, np.ndarray]:
-    """Return the words of all texts in one row, (W,), and how many each text has, (N,): those of `tokenize`."""
-    plain = (
-        text if text.isascii() else " ".join(tokenize(text)) for text in texts
-    )  # ASCII is what the table knows
-    parts = [text.encode().translate(_TABLE, _DROPPED) for text in plain]
-    row = np.frombuffer(b" ".join(parts), np.uint8)
-    letters = row != ord(" ")
-    edges = np.flatnonzero(np.diff(letters, prepend=False, append=False))
-    first, beyond = (
-        edges[::2],
-        edges[1::2],
-    )  # of each word: its first byte and the one behind its last
-    offsets = np.append(0, np.cumsum(beyond - first))
-    words = pa.LargeStringArray.from_buffers(
-        len(first), pa.py_buffer(offsets), pa.py_buffer(row[letters])
-    )
-    borders = np.cumsum(
-        [0] + [len(part) + 1 for part in parts]
-    )  # of the texts, each with the space behind it
-    return words, np.diff(np.searchsorted(first, borders))
+    return text.lower().translate(_KEPT).split()
 
 
 @dataclass(frozen=True)
-class Numbered:
-    """Texts with a number for each different word, given in the order of first appearance."""
+class Tokens:
+    """The words of many texts, in one row of numbers: `kinds[tokens[k]]` is the k-th word."""
 
-    numbers: Tensor  # (W,) int32, the words of all texts in one row
+    tokens: Tensor  # (W,) int32
     lengths: Tensor  # (N,) words of each text
-    words: list[str]  # (V,)
+    kinds: list[str]  # (V,) the different words, in the order of first appearance
 
 
-def number(texts: Iterable[str], file: Path | None = None) -> Numbered:
-    """Number the words of texts, a block at a time.
-
-    file: a place for the numbers, which are then mapped into memory and not held in it, however many they are.
-    """
-    known: dict[str, int] = {}
-    lengths, texts = [], iter(texts)
-
-    def blocks() -> Iterator[np.ndarray]:
-        while block := list(islice(texts, _BLOCK)):
-            words, counts = split(block)
-            coded = words.dictionary_encode()  # numbers within this block
-            number_of = np.array(
-                [known.setdefault(word, len(known)) for word in coded.dictionary.to_pylist()],
-                np.int32,
-            )
-            lengths.append(torch.from_numpy(counts))
-            yield number_of[coded.indices.to_numpy()]
-
-    numbers = store(blocks(), file)
-    return Numbered(numbers, torch.cat(lengths) if lengths else torch.zeros(0).long(), list(known))
-
-
-def store(parts: Iterable[np.ndarray], file: Path | None = None) -> Tensor:
-    """Join int32 arrays to one tensor, in memory, or in a file that is mapped into memory."""
-    if not file:
-        joined = [torch.from_numpy(part) for part in parts]
-        return torch.cat(joined) if joined else torch.zeros(0).int()
-    with open(file, "wb") as out:
-        for part in parts:
-            out.write(part.data)
-        size = out.tell() // 4
-    return torch.from_file(str(file), shared=False, size=size, dtype=torch.int32)
+def tokenize_all(texts: Iterable[str]) -> Tokens:
+    """Tokenise texts one by one; each different word is kept once, so that memory stays small."""
+    number_of: dict[str, int] = defaultdict(lambda: len(number_of))  # a new word gets the next
+    parts, lengths = [np.zeros(0, np.int32)], []
+    for text in texts:
+        words = tokenize(text)
+        lengths.append(len(words))
+        parts.append(np.fromiter(map(number_of.__getitem__, words), np.int32, len(words)))
+    row = torch.from_numpy(np.concatenate(parts))
+    return Tokens(row, torch.tensor(lengths, dtype=torch.int64), list(number_of))
 
 
 class Vocabulary:
-    """The words that have an index of their own; all others are <unk>."""
+    """The words that have an id of their own; all others are <unk>."""
 
     def __init__(self, words: Sequence[str]):
         self.words = ["<pad>", "<unk>", *words]
-        self.index = {word: number for number, word in enumerate(self.words)}
+        self.index = {word: k for k, word in enumerate(self.words)}
 
     def __len__(self) -> int:
         return len(self.words)
@@ -116,21 +72,11 @@ class Vocabulary:
         return [self.index.get(token, UNKNOWN) for token in tokens]
 
     def decode(self, ids: Iterable[int]) -> list[str]:
-        return [self.words[number] for number in ids]
+        return [self.words[k] for k in ids]
 
 
-def build_vocabulary(reviews: Iterable[Sequence[str]], min_freq: int) -> Vocabulary:
-    """Give an index to every word seen at least `min_freq` times in tokenised reviews, the most frequent first."""
-    counts = Counter()
-    for tokens in reviews:
-        counts.update(tokens)
+def build_vocabulary(reviews: Tokens, min_freq: int) -> Vocabulary:
+    """Give an id to every word seen at least `min_freq` times, the most frequent first."""
+    times = np.bincount(reviews.tokens.numpy(), minlength=len(reviews.kinds))
+    counts = Counter(dict(zip(reviews.kinds, times.tolist(), strict=True)))
     return Vocabulary([word for word, count in counts.most_common() if count >= min_freq])
-
-
-def count_vocabulary(reviews: Numbered, min_freq: int) -> Vocabulary:
-    """Do as `build_vocabulary` does, from words that have numbers already."""
-    counts = np.zeros(len(reviews.words), np.int64)
-    for part in reviews.numbers.split(10_000_000):  # what is counted at once needs 8 bytes a word
-        counts += np.bincount(part.numpy(), minlength=len(counts))
-    most_common = (-counts).argsort(kind="stable")
-    return Vocabulary([reviews.words[k] for k in most_common if counts[k] >= min_freq])

@@ -1,4 +1,4 @@
-"""The ground floor: paths, files, locks, processes and what the processor is told. It knows nothing of the course.
+"""The ground floor: paths, files, locks, processes, the processor. It knows nothing of the course.
 
 You need it when something goes wrong on one machine and not on another.
 """

@@ -1,7 +1,8 @@
-"""What a result depends on besides its settings: the machine, the versions, the device and the source."""
+"""What a result depends on besides its settings: machine, versions, device and source."""
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import importlib.metadata
 import platform
@@ -14,73 +15,66 @@ from threadpoolctl import threadpool_info
 from labkit.machine import paths
 
 PACKAGES = (
-    "torch",
-    "torchvision",
-    "datasets",
-    "scikit-learn",
-    "matplotlib",
-    "seaborn",
-    "numpy",
-    "scipy",
-    "papermill",
+    "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill".split()
 )
-# of labkit's own source, read when it is loaded: a kernel goes on with the code it loaded, whatever is edited later
-SOURCE_SHA256 = hashlib.sha256(
-    b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))
-).hexdigest()
+COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py", "machine/numerics.py")
+
+
+def _source_sha256() -> str:
+    """Return SHA-256 of the source that computes numbers, without its comments."""
+    package = Path(__file__).parents[1]
+    files = [file for pattern in COMPUTES for file in sorted(package.glob(pattern))]
+    trees = [ast.dump(ast.parse(file.read_text(encoding="utf-8"))) for file in files]
+    return hashlib.sha256("\n".join(trees).encode()).hexdigest()
+
+
+# read when labkit is loaded: a kernel goes on with the code it loaded, whatever is edited later
+SOURCE_SHA256 = _source_sha256()
 
 
 def environment(device: str) -> dict:
     """Return what a result depends on besides its settings: versions, machine and device."""
     on_gpu = device.startswith("cuda")
+    cpu = f"CPU, {torch.get_num_threads()} threads"
+    changed = _git("status", "--porcelain", "--", "labkit", "notebooks")
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "device_name": torch.cuda.get_device_name(device)
-        if on_gpu
-        else f"CPU, {torch.get_num_threads()} threads",
+        "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu,
         "capability": _capability(device),
         "cpu": _processor(),
         "blas": _linear_algebra(),
-        "tf32": torch.backends.cudnn.allow_tf32 if on_gpu else False,
-        "labkit_sha256": SOURCE_SHA256,
+        "source_sha256": SOURCE_SHA256,
         "commit": _git("rev-parse", "HEAD"),
-        "changed_since": bool(_git("status", "--porcelain", "--", "labkit", "notebooks")),
+        "changed_since": None if changed is None else bool(changed),
     }
 
 
 def _capability(device: str) -> str:
-    """Return which instructions PyTorch uses: of a GPU its compute capability, like 9.0, of a CPU like AVX512."""
+    """Return which instructions PyTorch uses: 9.0, say, on a GPU, AVX512 on a CPU."""
     if device.startswith("cuda"):
         return ".".join(map(str, torch.cuda.get_device_capability(device)))
     return torch.backends.cpu.get_cpu_capability()
 
 
 def _processor() -> str:
-    """Return the processor's model, cache and arithmetic instructions: two that differ in one may round differently."""
+    """Return model, cache and instructions: processors that differ in one may round differently."""
     try:
         first = Path("/proc/cpuinfo").read_text(encoding="utf-8").split("\n\n")[0]
     except OSError:  # no Linux
         return platform.processor() or platform.machine()
-    has = {
-        name.strip(): value.strip()
-        for name, _, value in (line.partition(":") for line in first.splitlines())
-    }
-    flags = sorted(
-        flag
-        for flag in has.get("flags", "").split()
-        if flag.startswith(("sse", "avx", "amx", "fma", "f16c"))
-    )
-    shown = [
-        has.get(name, "")
-        for name in ("model name", "cpu family", "model", "stepping", "cache size")
-    ]
-    return f"{', '.join(filter(None, shown))}, {hashlib.sha256(' '.join(flags).encode()).hexdigest()[:8]}"
+    lines = (line.partition(":") for line in first.splitlines())
+    has = {name.strip(): value.strip() for name, _, value in lines}
+    arithmetic = ("sse", "avx", "amx", "fma", "f16c")
+    flags = sorted(flag for flag in has.get("flags", "").split() if flag.startswith(arithmetic))
+    names = ("model name", "cpu family", "model", "stepping", "cache size")
+    shown = [has[name] for name in names if has.get(name)]
+    return ", ".join([*shown, hashlib.sha256(" ".join(flags).encode()).hexdigest()[:8]])
 
 
 def _linear_algebra() -> str:
-    """Return which kernels numpy and scipy multiply with: OpenBLAS chooses them by the processor, or as it is told to."""
+    """Return which kernels numpy and scipy multiply with; OpenBLAS chooses by the processor."""
     found = {
         f"{each['internal_api']} {each['version']} {each['architecture']}"
         for each in threadpool_info()
@@ -89,12 +83,14 @@ def _linear_algebra() -> str:
     return ", ".join(sorted(found))
 
 
-def _git(*arguments: str) -> str:
-    """Return what git says of the checkout, or nothing where there is no git or no checkout."""
+def _git(*arguments: str) -> str | None:
+    """Return what git says of labkit's own checkout; None where nobody could look."""
+    if not paths.IN_CHECKOUT:
+        return None
     try:
         done = subprocess.run(
             ["git", "-C", paths.CHECKOUT, *arguments], capture_output=True, text=True, timeout=10
         )
     except (OSError, subprocess.TimeoutExpired):
-        return ""
-    return done.stdout.strip() if done.returncode == 0 else ""
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

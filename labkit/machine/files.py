@@ -13,7 +13,7 @@ import psutil
 
 
 def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
-    """Let `write` fill a file beside `path`, then put it in place: a kill leaves the old file or the new one.
+    """Let `write` fill a file beside `path`, then put it in place: a kill leaves old or new.
 
     Raises OSError, of a full disk for example, with nothing left behind and the old file as it was.
     """
@@ -39,7 +39,7 @@ def write_json(path: Path, content: object) -> Path:
 
 
 def read_json(path: Path, damaged_is_absent: bool = False) -> dict | None:
-    """Return what a file holds, None if it is not there. Raises ValueError, naming it, if it is damaged."""
+    """Return what a file holds, None if it is missing; raise ValueError if it is damaged."""
     try:
         return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
     except ValueError:

@@ -1,4 +1,4 @@
-"""Folders that one process at a time writes to, also on network drives; a second process is told who has it."""
+"""Folders that one process at a time writes to, also on network drives."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labkit.machine import files
 LEASE = (
     30.0  # seconds without a sign of life after which the owner on another machine counts as dead
 )
-WAIT = 40.0  # seconds that a second process waits: a kernel whose papermill was killed lives on for some
+WAIT = 40.0  # seconds that a second process waits: a kernel outlives its papermill by some
 _held: dict[Path, SoftFileLease] = {}
 
 
@@ -20,10 +20,10 @@ class InUseError(ValueError):
 
 
 def lock(folder: Path, wait: float = WAIT) -> None:
-    """Lock `folder` for this process until it ends or unlocks it; remove what a killed owner left half-written.
+    """Lock `folder` until this process ends or unlocks it; remove a killed owner's leftovers.
 
-    A process works on one run at a time: locking one unlocks the one before, which a notebook has left
-    unfinished by going on to other parameters. Raises InUseError, naming the owner, if another
+    A process works on one run at a time: locking one unlocks the one before, which a notebook has
+    left unfinished by going on to other parameters. Raises InUseError, naming the owner, if another
     process still has `folder` after `wait` seconds.
     """
     if folder in _held and _held[folder].is_lock_held_by_us:
@@ -58,7 +58,7 @@ def check_lock(folder: Path) -> None:
     if folder not in _held or not _held[folder].is_lock_held_by_us:
         owner = _owner(SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False))
         raise ValueError(
-            f"{folder} is no longer locked by this process, but by {owner}: nothing more is written to it."
+            f"{folder} is no longer locked by this process, but by {owner}: nothing is written."
         )
 
 

@@ -10,32 +10,24 @@ import torch
 
 
 def run_workers(arguments: list[str], workers: int) -> None:
-    """Run `labkit` with these arguments in so many processes: they share the processors, and each has a GPU of its own, if any.
+    """Run `labkit` with these arguments in so many processes, which share processors and GPUs.
 
-    A worker's GPU is chosen by its index. Raises RuntimeError, when all have ended, if one has failed.
+    The k-th worker has the k-th GPU. Raises RuntimeError, when all have ended, if one has failed.
     """
     threads = max(1, torch.get_num_threads() // workers)
-    gpus = os.environ.get(
-        "CUDA_VISIBLE_DEVICES", ",".join(map(str, range(torch.cuda.device_count())))
-    ).split(",")
+    all_gpus = ",".join(map(str, range(torch.cuda.device_count())))
+    gpus = os.environ.get("CUDA_VISIBLE_DEVICES", all_gpus).split(",")
+    command = [sys.executable, "-m", "labkit.cli", *arguments]
     processes = []
     try:
         for k in range(workers):
-            own = {
-                "LABKIT_WORKER": f"{k}",
-                "OMP_NUM_THREADS": f"{threads}",
-                "CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)],
-            }
-            processes.append(
-                subprocess.Popen(
-                    [sys.executable, "-m", "labkit.cli", *arguments], env=os.environ | own
-                )
-            )
+            own = {"LABKIT_WORKER": f"{k}", "OMP_NUM_THREADS": f"{threads}"}
+            own |= {"CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)]}
+            processes.append(subprocess.Popen(command, env=os.environ | own))
         failed = sum(process.wait() != 0 for process in processes)
     except BaseException as error:
-        heard = (
-            isinstance(error, KeyboardInterrupt) and not error.args
-        )  # Ctrl-C, which the terminal has told all of them
+        # Ctrl-C comes without a signal's number, and the terminal has told all processes of it
+        heard = isinstance(error, KeyboardInterrupt) and not error.args
         for process in processes:
             if not heard:
                 process.terminate()

@@ -6,6 +6,7 @@ import os
 import sys
 import time
 
+from torch import Tensor
 from tqdm import tqdm
 
 LONG = 120  # seconds: from here on a person is told beforehand
@@ -20,48 +21,37 @@ def watched() -> bool:
 
 
 class Progress:
-    """Counts the steps of a training; used as a context manager.
+    """Counts the steps of a training, `total` of them; used as a context manager."""
 
-    name: shown before the bar; total: steps in all; what: the work in words, for the estimate.
-    """
-
-    def __init__(self, name: str, total: int, what: str):
-        self.name, self.total, self.what = name, total, what
-        self.steps = 0
+    def __init__(self, name: str, total: int):
+        self.name, self.total, self.steps = name, total, 0
 
     def __enter__(self) -> Progress:
-        self.bar = tqdm(
-            total=self.total,
-            desc=self.name,
-            unit="step",
-            mininterval=0.5,
-            leave=False,
-            disable=not watched(),
-        )
+        how = {"unit": "step", "mininterval": 0.5, "leave": False, "disable": not watched()}
+        self.bar = tqdm(total=self.total, desc=self.name, **how)
         return self
 
     def __exit__(self, raised: type | None, *_: object) -> None:
         self.bar.close()
         if raised is KeyboardInterrupt:
-            again = "The same run, given again, goes on from its last finished epoch."
-            print(f"{self.name}: stopped after {self.steps:,} of {self.total:,} steps. {again}")
+            print(
+                f"{self.name}: stopped after {self.steps:,} of {self.total:,} steps. "
+                "The same run, given again, goes on from its last finished epoch."
+            )
 
-    def step(self, loss: object, accuracy: object, batch: int) -> None:
-        """Count one step; `loss` and `accuracy` are sums so far, turned into numbers only when they are drawn."""
+    def step(self, total_loss: Tensor, num_correct: Tensor, num_seen: int) -> None:
+        """Count one step; the sums so far become numbers only when they are drawn."""
         self.steps += 1
         if self.steps == WARM_UP:
             self.started = time.perf_counter()
         if self.steps == WARM_UP + TIMED:
             seconds = (time.perf_counter() - self.started) / TIMED * self.total
             if seconds > LONG:
-                tqdm.write(
-                    f"{self.name}: {in_words(seconds)} for {self.what}. Fewer epochs or examples take less.",
-                    sys.stdout,
-                )
+                less = "Fewer epochs or examples take less."
+                tqdm.write(f"{self.name}: {in_words(seconds)} of training. {less}", sys.stdout)
         if self.bar.update() and not self.bar.disable:
-            self.bar.set_postfix_str(
-                f"loss {float(loss) / batch:.3f}, accuracy {float(accuracy) / batch:.1%}"
-            )
+            loss, accuracy = float(total_loss) / num_seen, float(num_correct) / num_seen
+            self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}")
 
 
 def in_words(seconds: float) -> str:

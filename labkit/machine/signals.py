@@ -10,7 +10,7 @@ from collections.abc import Iterator
 
 @contextlib.contextmanager
 def clean_end(what_now: str) -> Iterator[None]:
-    """End with a clear last line, and 130 or 143, when Ctrl-C or SIGTERM comes, from the first import on."""
+    """End with a clear last line, and 130 or 143, when Ctrl-C or SIGTERM comes."""
 
     def hear(number: int, _: object) -> None:
         raise KeyboardInterrupt(number)

@@ -1,14 +1,13 @@
-"""The models: LeNet for images, one recurrent classifier for rows of an image, one for the words of a review.
+"""The models: LeNet for images, a recurrent classifier for the rows of an image, one for reviews.
 
-Shapes: N examples, T steps, D features a step, H hidden units, E embedding numbers, C classes.
-Every model returns logits. RNN, LSTM and GRU differ in the argument `cell` and in nothing else.
+Shapes: N examples, T steps, D features a step, H hidden units, E components of a word vector,
+C classes. Every model returns logits. RNN, LSTM and GRU differ in the argument `cell` alone.
 """
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from labkit.data.words import PAD, UNKNOWN
 from labkit.models.fast import LSTM, RNN
@@ -39,44 +38,7 @@ class LeNet(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """x: (N, 32, 32) → logits (N, C)."""
-        x, layers = x.unsqueeze(1), list(self.layers)
-        if blocks_help(layers[:6], x):
-            x, layers = in_blocks(layers[:6], x), layers[6:]
-        for layer in layers:
-            x = layer(x)
-        return x
-
-
-def blocks_help(layers: list[nn.Module], x: Tensor) -> bool:
-    """Tell whether `in_blocks` may stand in for these layers: they are LeNet's, in fp32, on a CPU with AVX-512."""
-    as_lenet = [type(layer) for layer in layers] == [
-        nn.Conv2d,
-        nn.ReLU,
-        nn.MaxPool2d,
-    ] * 2 and layers[0].out_channels <= 16
-    fp32 = x.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-    avx512 = x.device.type == "cpu" and torch.backends.cpu.get_cpu_capability() == "AVX512"
-    return as_lenet and fp32 and avx512 and torch.backends.mkldnn.is_available()
-
-
-def in_blocks(layers: list[nn.Module], x: Tensor) -> Tensor:
-    """Do what LeNet's first six layers do, with the same values but faster: x (N, 1, 32, 32) → (N, 16, 6, 6).
-
-    With AVX-512, oneDNN computes convolutions with channels in blocks of 16. So the 6 channels travel as 16, of which
-    10 are zero, in oneDNN's own order of the numbers, instead of being repacked around every layer. And pooling comes
-    before ReLU, which then sees a quarter of the numbers: the larger of two is the same before ReLU and after it.
-    """
-    first, _, pool, second, _, last_pool = layers
-    empty = 16 - first.out_channels
-    weight, bias = (
-        F.pad(first.weight, (0, 0, 0, 0, 0, 0, 0, empty)),
-        F.pad(first.bias, (0, empty)),
-    )  # channels that go out
-    x = F.conv2d(x.to_mkldnn(), weight, bias, padding=first.padding)  # (N, 16, 32, 32)
-    x = F.relu(F.max_pool2d(x, pool.kernel_size, pool.stride))  # (N, 16, 16, 16)
-    weight = F.pad(second.weight, (0, 0, 0, 0, 0, empty))  # channels that come in
-    x = F.conv2d(x, weight, second.bias, padding=second.padding)  # (N, 16, 12, 12)
-    return F.relu(F.max_pool2d(x, last_pool.kernel_size, last_pool.stride)).to_dense()
+        return self.layers(x.unsqueeze(1))
 
 
 class SequenceClassifier(nn.Module):
@@ -92,9 +54,9 @@ class SequenceClassifier(nn.Module):
         dropout: float = 0.0,
     ):
         super().__init__()
-        between = dropout if num_layers > 1 else 0.0  # one layer has no between
+        dropout = dropout if num_layers > 1 else 0.0
         self.rnn = _cell(cell)(
-            input_size, hidden_size, num_layers, batch_first=True, dropout=between
+            input_size, hidden_size, num_layers, batch_first=True, dropout=dropout
         )
         self.head = nn.Linear(hidden_size, num_classes)
 
@@ -105,14 +67,14 @@ class SequenceClassifier(nn.Module):
 
 
 class TextClassifier(nn.Module):
-    """Classify reviews: embedding, recurrent layers, read-out, linear; dropout before, between and after the layers.
+    """Classify reviews: word vectors, recurrent layers, a read-out, a linear layer to one logit.
 
-    word_dropout: share of words that are taken for unknown in training; it then stands in for the dropout of the numbers
-    before the layers.
-    vectors: what the embedding begins with, (vocab_size, embedding_dim); by chance if None.
-    between: whether there is dropout between the layers, as nn.LSTM has it, which is none if there is one layer.
-    readout: `padded` reads the final state of a pass that runs on through the padding (the report's),
-    `last` the state at the last real word, `pool` joins that with the mean and the maximum over the real words.
+    dropout: before, between and after the recurrent layers; `between = False`: not between them.
+    word_dropout: share of words replaced by <unk> in training, instead of dropout before them.
+    vectors: what the embedding begins with, (vocab_size, E); drawn at random if None.
+    readout: `padded` reads the final state of a pass that runs on through the padding, as the
+    report does, `last` the state at the last real word, `pool` joins that with the mean and the
+    maximum over the real words.
     """
 
     def __init__(
@@ -120,9 +82,8 @@ class TextClassifier(nn.Module):
         cell: str,
         vocab_size: int,
         embedding_dim: int,
-        hidden_dim: int,
-        output_dim: int = 1,
-        n_layers: int = 1,
+        hidden_size: int,
+        num_layers: int = 1,
         bidirectional: bool = False,
         dropout: float = 0.0,
         readout: str = "pool",
@@ -132,33 +93,30 @@ class TextClassifier(nn.Module):
     ):
         super().__init__()
         if readout not in READOUTS:
-            raise ValueError(
-                f"readout = {readout!r} is not allowed: choose one of {', '.join(READOUTS)}."
-            )
+            known = ", ".join(READOUTS)
+            raise ValueError(f"readout = {readout!r} is not allowed: choose one of {known}.")
         self.readout, self.word_dropout = readout, word_dropout
         self.embedding = nn.Embedding(vocab_size, embedding_dim, padding_idx=PAD)
-        self.embedding.weight.data.mul_(
-            0.1
-        )  # small, so that what is learnt soon outweighs what was drawn
+        self.embedding.weight.data.mul_(0.1)  # small: what is learnt soon outweighs what was drawn
         if vectors is not None:
             if vectors.shape != self.embedding.weight.shape:
-                raise ValueError(
-                    f"vectors are {tuple(vectors.shape)}, but must be ({vocab_size}, {embedding_dim})."
-                )
+                found, expected = tuple(vectors.shape), (vocab_size, embedding_dim)
+                raise ValueError(f"vectors are of shape {found}, but must be {expected}.")
             self.embedding.weight.data.copy_(vectors)
-        self.dropout, self.between = nn.Dropout(dropout), nn.Dropout(dropout if between else 0.0)
-        width = hidden_dim * (2 if bidirectional else 1)
-        sizes = [embedding_dim] + [width] * (n_layers - 1)
-        self.forward_layers = nn.ModuleList(
-            _cell(cell)(size, hidden_dim, batch_first=True) for size in sizes
-        )
-        self.backward_layers = nn.ModuleList(
-            _cell(cell)(size, hidden_dim, batch_first=True) for size in sizes if bidirectional
-        )
-        self.head = nn.Linear(3 * width if readout == "pool" else width, output_dim)
+        self.dropout = nn.Dropout(dropout)
+        self.between = nn.Dropout(dropout if between else 0.0)
+        width = hidden_size * (2 if bidirectional else 1)
+        sizes = [embedding_dim] + [width] * (num_layers - 1)
+
+        def layers() -> nn.ModuleList:
+            return nn.ModuleList(_cell(cell)(size, hidden_size, batch_first=True) for size in sizes)
+
+        self.forward_layers = layers()
+        self.backward_layers = layers() if bidirectional else nn.ModuleList()
+        self.head = nn.Linear(3 * width if readout == "pool" else width, 1)
 
     def forward(self, ids: Tensor, lengths: Tensor) -> Tensor:
-        """ids: (N, T) padded at the end, lengths: (N,) real words → logits (N, output_dim)."""
+        """ids: (N, T) padded at the end, lengths: (N,) real words → logits (N, 1)."""
         if self.readout == "padded":  # the padding counts as words
             lengths = torch.full_like(lengths, ids.shape[1])
         if self.training and self.word_dropout:
@@ -178,7 +136,10 @@ class TextClassifier(nn.Module):
         return self.head(self.dropout(self.read_out(x, lengths)))
 
     def read_out(self, states: Tensor, lengths: Tensor) -> Tensor:
-        """states: (N, T, H or 2H) of the top layer → what the head sees, (N, H or 2H), three times as wide for `pool`."""
+        """Make one vector of the top layer's states: (N, T, H) → (N, H), or (N, 3H) for `pool`.
+
+        With two directions H stands for both, side by side.
+        """
         rows = torch.arange(len(states), device=states.device)
         last = states[rows, lengths - 1]
         if self.backward_layers:  # the backward direction ends on the first word
@@ -186,14 +147,15 @@ class TextClassifier(nn.Module):
             last = torch.cat([last[:, :size], states[:, 0, size:]], dim=1)
         if self.readout != "pool":
             return last
-        padding = torch.arange(states.shape[1], device=states.device) >= lengths[:, None]  # (N, T)
-        mean = states.masked_fill(padding[:, :, None], 0).sum(1) / lengths[:, None]
-        maximum = states.masked_fill(padding[:, :, None], -torch.inf).amax(1)
+        step = torch.arange(states.shape[1], device=states.device)
+        padding = (step >= lengths[:, None])[:, :, None]  # (N, T, 1)
+        mean = states.masked_fill(padding, 0).sum(1) / lengths[:, None]
+        maximum = states.masked_fill(padding, -torch.inf).amax(1)
         return torch.cat([last, mean, maximum], dim=1)
 
 
 def reverse(x: Tensor, lengths: Tensor) -> Tensor:
-    """Turn each sequence round within its own length: x (N, T, D), lengths (N,); the padding stays where it is."""
+    """Reverse each sequence within its own length, not the padding: x (N, T, D), lengths (N,)."""
     step = torch.arange(x.shape[1], device=x.device)  # (T,)
     source = torch.where(step < lengths[:, None], lengths[:, None] - 1 - step, step)  # (N, T)
     return x.gather(1, source[:, :, None].expand_as(x))

@@ -1,6 +1,7 @@
-"""Numbers for words, learnt from the training reviews themselves: words that keep the same company get like numbers.
+"""Word vectors learnt from the training reviews: PPMI of co-occurrence counts, reduced by an SVD.
 
-Shapes: V words in the vocabulary, E numbers a word.
+Words that keep the same company get similar vectors. Shapes: V words in the vocabulary, E
+components of a word's vector.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from labkit.data.words import UNKNOWN
 def learn(
     reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int = 5, spread: float = 0.3
 ) -> Tensor:
-    """Return an embedding (V, E) made from the words of `reviews` alone; their labels are not looked at.
+    """Return word vectors (V, E) from the words of `reviews`, without a look at their labels.
 
-    Two words are counted as neighbours if they stand within `window` words of each other, by 1 / distance. How much
-    more often they do than chance would have it, log p(u, v) / (p(u) p(v)), with p(v) flattened by the power 3/4 and
-    negative values taken for 0, is a matrix (V, V); its first E singular vectors, each times the root of its singular
-    value, are the embedding (Levy and Goldberg, 2014), brought to the standard deviation `spread`. <pad> and <unk>
-    get zeros, and so do the numbers beyond V if E is more.
+    Two words within `window` words of each other count as neighbours, by 1 / distance. Their
+    positive pointwise mutual information, max(0, log p(u, v) / (p(u) p(v))) with p(v) flattened by
+    the power 3/4, is a matrix (V, V). Its first E singular vectors, each times the root of its
+    singular value, are the word vectors (Levy and Goldberg, 2014), of standard deviation `spread`.
+    <pad> and <unk> get zeros, and so do the components beyond V if E is more.
     """
     pairs = neighbours(reviews, vocab_size, window).tocoo()
     total = np.asarray(pairs.sum(axis=1)).ravel()  # (V,)
@@ -33,21 +34,19 @@ def learn(
     more = information > 0
     if not more.any():  # no two words are neighbours
         return torch.zeros(vocab_size, embedding_dim)
+    places = (pairs.row[more], pairs.col[more])
     shape = (vocab_size, vocab_size)
-    matrix = sparse.csr_matrix(
-        (information[more].astype(np.float32), (pairs.row[more], pairs.col[more])), shape
-    )
-    left, values, _ = randomized_svd(
-        matrix, min(embedding_dim, vocab_size), n_iter=3, random_state=0
-    )
+    matrix = sparse.csr_matrix((information[more].astype(np.float32), places), shape)
+    rank = min(embedding_dim, vocab_size)
+    left, values, _ = randomized_svd(matrix, rank, n_iter=3, random_state=0)
     vectors = np.zeros((vocab_size, embedding_dim), dtype=np.float32)
     vectors[:, : len(values)] = left * np.sqrt(values)
-    vectors[: UNKNOWN + 1] = 0  # of two words without neighbours the method leaves some dust
+    vectors[: UNKNOWN + 1] = 0  # the SVD leaves some rounding dust here
     return torch.from_numpy(vectors * np.float32(spread / vectors[UNKNOWN + 1 :].std()))
 
 
 def neighbours(reviews: Split, vocab_size: int, window: int) -> sparse.csr_matrix:
-    """Count the neighbours of each word, (V, V), symmetric: a pair k words apart counts 1 / k, within a review only."""
+    """Count neighbours within a review, (V, V), symmetric: a pair k words apart counts 1 / k."""
     ids = reviews.ids.numpy()[:-1]  # the last is the <unk> that stands for a text without a word
     real = np.where(reviews.starts == len(ids), 0, reviews.num_words)
     review = np.repeat(np.arange(len(reviews)), real)  # (words,)
@@ -63,7 +62,7 @@ def neighbours(reviews: Split, vocab_size: int, window: int) -> sparse.csr_matri
 
 
 def nearest(word: int, vectors: Tensor, count: int = 5) -> list[int]:
-    """Return the `count` words whose vectors (V, E) point most in the direction of that of `word`, the nearest first."""
+    """Return the `count` words of the largest cosine with `word`, nearest first; vectors (V, E)."""
     unit = torch.nn.functional.normalize(vectors, dim=1)
     order = (unit @ unit[word]).argsort(descending=True, stable=True)
     return [int(other) for other in order if other != word and other > UNKNOWN][:count]

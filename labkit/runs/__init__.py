@@ -1,4 +1,4 @@
-"""What a run leaves behind: its folder, checkpoints, notebooks executed without a person, and runs compared.
+"""What a run leaves behind, how it goes on when it was stopped, and how it is repeated.
 
 You need it to know how a killed run goes on, or why a finished one is shown and not repeated.
 """

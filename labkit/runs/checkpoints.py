@@ -1,12 +1,14 @@
-"""Checkpoints: what a training has reached at the end of an epoch, so that a killed run goes on from there.
+"""Checkpoints: what a training has reached after an epoch, so that a killed run goes on from there.
 
-Randomness is drawn anew from (seed, purpose, epoch) when an epoch begins, so no state of a random generator
-needs to be kept, and a run that went on ends with the same bits as one that was never stopped.
+Random numbers are drawn anew from (seed, purpose, epoch) in every epoch, so no state of a random
+generator is kept, and a run that went on ends with the same bits as one that was never stopped.
 """
 
 from __future__ import annotations
 
 import contextlib
+import copy
+import dataclasses
 import hashlib
 import io
 import pickle
@@ -14,95 +16,142 @@ import re
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
-from labkit.machine import files, locks
+from labkit.machine import digests, environment, files, locks
+from labkit.models.linear import LinearModel
+from labkit.training import Run, TrainingConfig
 
-DAMAGED = (OSError, ValueError, RuntimeError, KeyError, AttributeError, pickle.UnpicklingError)  # what reading one raises
+# what reading a damaged file raises
+DAMAGED = (OSError, ValueError, RuntimeError, LookupError, AttributeError, EOFError) + (
+    (pickle.UnpicklingError, TypeError)
+)
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that belongs to another training, cannot be trusted, or cannot be written."""
+    """A checkpoint that cannot be written."""
 
 
 class Checkpoints:
-    """The checkpoints of one training, in the folder of its run."""
+    """The checkpoints of one training, in a folder that this process has locked."""
 
     def __init__(self, folder: Path, name: str):
         self.folder, self.name = folder, name
+        self.identity: dict = {}  # of the training that goes on here
 
-    def save(self, epoch: int, identity: dict, state: dict) -> None:
-        """Write the state after an epoch; keep that of the epoch before, should this one be damaged, and delete all others.
+    def recall(self, model, data, config: TrainingConfig | None) -> Run | None:
+        """Learn which training this is; checkpoints alone know no finished one."""
+        self.identity = identify(model, data, config)
+
+    def latest(self) -> dict | None:
+        """Return the newest state that is whole and this training's, or None."""
+        for path in reversed(self._paths().values()):
+            try:
+                state = read_state(path)
+                found = state.pop("identity")
+            except DAMAGED as error:
+                reason = f"{error}".partition("\n")[0]
+                print(f"{path} is damaged or no checkpoint ({reason}): the one before it is taken.")
+                continue
+            if found == self.identity:
+                return state
+            print(f"{self.name}: {differences(self.identity, found)}: trained anew.")
+            delete(self.folder, self.name)
+            return None
+        return None
+
+    def save(self, epoch: int, state: dict) -> None:
+        """Write the state after an epoch; keep the one before, in case this is damaged.
 
         Raises CheckpointError if the disk is full.
         """
-        content = io.BytesIO()
-        torch.save({"identity": identity, **state}, content)
-        content = content.getvalue()
         path = self.folder / f"{self.name}.epoch-{epoch}.pt"
-        try:
-            locks.check_lock(self.folder)
-            files.write_whole(path, lambda partial: partial.write_bytes(hashlib.sha256(content).digest() + content))
-        except OSError as error:
-            raise CheckpointError(
-                f"{path} could not be written ({error.strerror}). Make room there and give the same command again: "
-                "it goes on from the last epoch that was saved."
-            ) from error
+        write_state(path, {"identity": self.identity, **state})
         for other, old in self._paths().items():
             if other not in (epoch - 1, epoch):
                 old.unlink(missing_ok=True)
 
-    def latest(self, identity: dict) -> dict | None:
-        """Return the newest state that is whole, or None. Raises CheckpointError if it is that of another training."""
-        for path in reversed(self._paths().values()):
-            try:
-                state = _read(path)
-                found = state.pop("identity")
-            except DAMAGED as error:
-                print(f"{path} is damaged or no checkpoint ({str(error).splitlines()[0]}): the one before it is taken.")
-                continue
-            differ = [key for key in identity | found if identity.get(key) != found.get(key)]
-            if differ:
-                raise CheckpointError(
-                    f"{path} is the checkpoint of another training: {', '.join(differ)} differ. Choose another "
-                    "run_dir, or delete this one to start over."
-                )
-            return state
-        return None
+    def keep(self, run: Run) -> None:
+        """Keep nothing of a finished training."""
 
     def history(self, seen: int = 0) -> list[dict]:
-        """Return the epochs after the first `seen` that a training, perhaps another process's, has finished by now."""
+        """Return the epochs after the first `seen`, perhaps of another process's training."""
         with contextlib.suppress(*DAMAGED):  # the folder may not be there yet, or no more
             paths = self._paths()
             if max(paths, default=0) > seen:
-                return _read(paths[max(paths)])["history"][seen:]
+                return read_state(paths[max(paths)])["history"][seen:]
         return []
 
     def _paths(self) -> dict[int, Path]:
         """Return the files by their epochs, oldest first."""
-        found = {path: re.fullmatch(re.escape(self.name) + r"\.epoch-(\d+)\.pt", path.name) for path in self.folder.iterdir()}
+        ours = re.compile(re.escape(self.name) + r"\.epoch-(\d+)\.pt")
+        found = {path: ours.fullmatch(path.name) for path in self.folder.iterdir()}
         return dict(sorted((int(match[1]), path) for path, match in found.items() if match))
 
 
-def _read(path: Path) -> dict:
-    content = path.read_bytes()
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        raise ValueError("its content does not match its SHA-256")
-    return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)  # runs no code
+def identify(model, data, config: TrainingConfig | None) -> dict:
+    """Name what decides a training's numbers: settings, data, code, and the model at its start.
+
+    A model is known by its first weights and by its logits for one batch, with dropout at work: a
+    changed `forward` or a changed dropout is another model. The linear one has no first weights: it
+    is known by its settings and by what it makes of a few texts.
+    """
+    if isinstance(model, LinearModel):
+        few = [model.terms.build_analyzer()(text) for text in data.train.texts[:20]]
+        first = digests.of(f"{model!r}", few)
+    else:
+        probe = copy.deepcopy(model).cpu().train()
+        order = data.validation.order(32)
+        *inputs, _ = data.validation.batch(order[len(order) // 2])
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            torch.manual_seed(0)
+            first = digests.of(model.state_dict(), probe(*inputs))
+    used = {"training data": digests.of(data.train), "validation data": digests.of(data.validation)}
+    settings = dataclasses.asdict(config) if config else {}
+    return settings | {"model": first} | used | identify_code()
 
 
-def delete(folder: Path) -> None:
-    """Delete all checkpoints of a finished run; a kill, or a folder that is only lent, may have left some there."""
+def identify_code() -> dict[str, str]:
+    """Name the code that computes: labkit's source for data, models and training, and PyTorch."""
+    return {"labkit's source": environment.SOURCE_SHA256, "torch": f"{torch.__version__}"}
+
+
+def differences(identity: dict, found: dict) -> str:
+    """Say what has changed between two trainings, as the beginning of a sentence."""
+    names = [key for key in identity | found if identity.get(key) != found.get(key)]
+    return f"{', '.join(names)} changed since it was trained here"
+
+
+def delete(folder: Path, name: str = "*") -> None:
+    """Delete the checkpoints of a training, or of all in a folder, which may be only lent."""
     with contextlib.suppress(OSError):
-        for path in folder.glob("*.epoch-*.pt"):
+        for path in folder.glob(f"{name}.epoch-*.pt"):
             path.unlink(missing_ok=True)
 
 
-def weights_sha256(weights: dict[str, Tensor]) -> str:
-    """Return SHA-256 over the names, shapes and bytes of all weights, in the order of their names."""
-    digest = hashlib.sha256()
-    for name in sorted(weights):
-        values = weights[name].detach().cpu().contiguous()
-        digest.update(f"{name} {values.dtype} {tuple(values.shape)}\n".encode())
-        digest.update(values.view(-1).view(torch.uint8).numpy().tobytes() if values.dim() else values.numpy().tobytes())
-    return digest.hexdigest()
+def write_state(path: Path, state: dict) -> None:
+    """Write weights and whatever else is tensors, numbers and texts, with a SHA-256 in front.
+
+    Raises CheckpointError if it cannot be written, ValueError if the folder is no longer ours.
+    """
+    content = io.BytesIO()
+    torch.save(state, content)
+    content = content.getvalue()
+    try:
+        locks.check_lock(path.parent)
+        whole = hashlib.sha256(content).digest() + content
+        files.write_whole(path, lambda partial: partial.write_bytes(whole))
+    except OSError as error:
+        raise CheckpointError(
+            f"{path} could not be written ({error.strerror}). Make room there and give the same "
+            "command again: it goes on from the last epoch that was saved."
+        ) from error
+
+
+def read_state(path: Path) -> dict:
+    """Read what `write_state` wrote; a damaged file raises one of DAMAGED."""
+    content = path.read_bytes()
+    if hashlib.sha256(content[32:]).digest() != content[:32]:
+        raise ValueError("its content does not match its SHA-256")
+    return torch.load(
+        io.BytesIO(content[32:]), map_location="cpu", weights_only=True
+    )  # runs no code

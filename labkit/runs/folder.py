@@ -1,4 +1,4 @@
-"""The run folder: what a run leaves behind, and whether it is finished.
+"""The run folder: what a run leaves behind, and how a finished or stopped one is found again.
 
 `result.json` is written last and whole: a folder without it holds no result.
 """
@@ -6,193 +6,251 @@
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.figure
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from labkit.data import official
-from labkit.machine import environment, files, locks, paths
-from labkit.runs import checkpoints
-from labkit.runs.checkpoints import Checkpoints, weights_sha256
-from labkit.training import Run
+from labkit import metrics, training
+from labkit.machine import digests, environment, files, locks, paths
+from labkit.models.linear import LinearModel
+from labkit.runs import checkpoints, summary
+from labkit.runs.checkpoints import DAMAGED, Checkpoints, read_state, write_state
+from labkit.training import Run, TrainingConfig
 
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
-NOT_IN_DIGEST = ("run_dir", "fresh", "lang")  # they change where a result lies and how it is labelled, not what it is
-RECORDS = Path(__file__).parent / "records"  # results of longer runs that come with the course
+# Where a result lies, whether it is made again, and how it is labelled make no other run;
+NOT_OF_THE_RUN = ("run_dir", "fresh", "lang", "asked")
+# a run that is only begun may go on elsewhere, where its models are trained anew.
+OF_THE_PLACE = ("device", "threads", "labkit's source", "torch")
+REFERENCE = Path(__file__).parent / "reference"  # results of longer runs that come with the course
+
+
+def open_run(config: SimpleNamespace, data) -> RunFolder:
+    """Open the folder of a run and say what is in it.
+
+    config: from `settings`; data: from `mnist.load` or `imdb.load`. Without `run_dir` the folder is
+    chosen by a digest of all that determines the result. A finished run is shown, not repeated;
+    `fresh` starts over. Raises ValueError if `run_dir` holds a run of other settings.
+    """
+    settings = {key: value for key, value in vars(config).items() if key not in NOT_OF_THE_RUN}
+    parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
+    described = {
+        "source": data.source,
+        "edition_sha256": data.sha256,
+        "classes": list(data.classes),
+    }
+    described |= {part: len(examples) for part, examples in parts.items()}
+    described["sha256"] = digests.of(parts)  # of what is really used, whatever a cell has changed
+    determines = settings | checkpoints.identify_code() | {"data": described}
+    digest = digests.of(json.dumps(determines, sort_keys=True))
+
+    chosen = paths.runs_root() / config.notebook / digest[:12]
+    path = (Path(config.run_dir).expanduser() if config.run_dir else chosen).resolve()
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        if config.fresh or not (path / "result.json").exists():  # anyone may look at a finished one
+            locks.lock(path)
+        finished = _begin(path, config, determines)
+    except OSError as error:
+        locks.unlock(path)
+        instead = (
+            "choose another run_dir" if config.run_dir else "set LABKIT_RUNS to another folder"
+        )
+        raise ValueError(f"{path} cannot be used ({error.strerror}): {instead}.") from error
+    except ValueError:
+        locks.unlock(path)
+        raise
+    print(f"run folder: {path}")
+    if finished:
+        print(
+            "This run is finished: its results are shown, not made again. fresh = True starts over."
+        )
+    result = {
+        "notebook": config.notebook,
+        "preset": config.preset,
+        "settings_sha256": digest,
+        "parameters": settings | {"lang": config.lang},
+        "data": described,
+    }
+    return RunFolder(path, result, finished)
+
+
+def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None:
+    """Return the finished result in a folder; else let run.json say which run begins there."""
+    finished, there = (
+        files.read_json(path / name, damaged_is_absent=config.fresh)
+        for name in ("result.json", "run.json")
+    )
+    if config.fresh and (there or determines)["notebook"] == config.notebook:
+        _clear(path)
+        finished, there = None, None
+    elif finished and there is None:
+        raise ValueError(f"{path} holds a result of an older labkit. Choose another run_dir.")
+    differ = [key for key in determines if there and there.get(key) != determines[key]]
+    may_differ = ("data",) if finished else ("data", *OF_THE_PLACE)
+    if wrong := [key for key in differ if key not in may_differ]:
+        shown = ", ".join(f"{key} ({there.get(key)!r} there)" for key in wrong)
+        raise ValueError(
+            f"{path} holds a run of other settings: {shown}. Choose another run_dir, or set "
+            "fresh = True to write over it."
+        )
+    if differ:
+        print(f"{', '.join(differ)} changed since the run in this folder: it is made anew.")
+        locks.lock(path)
+        (path / "result.json").unlink(missing_ok=True)
+        finished = None
+    if differ or not there:
+        files.write_json(path / "run.json", determines)
+    if finished:
+        checkpoints.delete(path)  # a kill may have left some
+    return finished
+
+
+def _clear(path: Path) -> None:
+    """Delete what labkit wrote; run.json last, so that a kill leaves nothing without a name."""
+    written = ("result.json", "report.txt", "*.epoch-*.pt", "*.weights.pt", "*.test.pt", *FIGURES)
+    for pattern in (*written, "run.json"):
+        for file in path.glob(pattern):
+            file.unlink()
+
+
+class Place(Checkpoints):
+    """Where one model of a run keeps its checkpoints, and what it is once it is trained."""
+
+    def __init__(self, run_folder: RunFolder, name: str):
+        super().__init__(run_folder.path, name)
+        self.run_folder = run_folder
+
+    def recall(self, model, data, config: TrainingConfig | None) -> Run | None:
+        """Return this very training if it is finished, None if it is still to be done.
+
+        Raises ValueError if its file is damaged.
+        """
+        super().recall(model, data, config)
+        self.run_folder.identities[self.name] = self.identity
+        path = self.folder / f"{self.name}.weights.pt"
+        try:
+            stored = read_state(path) if path.exists() else {"identity": {}}
+            if stored["identity"] == self.identity:
+                model = copy.deepcopy(model)
+                model.load_state_dict(stored["weights"])
+                return Run(model, **stored["run"])
+        except DAMAGED as error:
+            reason = f"{error}".partition("\n")[0]
+            raise ValueError(
+                f"{path} is damaged ({reason}). Set fresh = True to train again, or choose another "
+                "run_dir."
+            ) from error
+        if stored["identity"]:
+            changed = checkpoints.differences(self.identity, stored["identity"])
+            print(f"{self.name}: {changed}: trained anew.")
+        self.run_folder.reopen()
+        return None
+
+    def keep(self, run: Run) -> None:
+        """Store a trained model, whose checkpoints are then of no more use."""
+        about = {key: value for key, value in vars(run).items() if key != "model"}
+        weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
+        state = {"identity": self.identity, "weights": weights, "run": about}
+        write_state(self.folder / f"{self.name}.weights.pt", state)
+        checkpoints.delete(self.folder, self.name)
 
 
 class RunFolder:
-    """The folder of one run. `finished` tells whether it already holds the result of just these settings and data."""
+    """The folder of one run. `finished` is the result that it already holds, or None."""
 
-    def __init__(self, path: Path, settings: dict, data: dict, digest: str, finished: dict | None):
-        self.path, self.settings, self.data, self.digest, self.finished = path, settings, data, digest, finished
+    def __init__(self, path: Path, result: dict, finished: dict | None):
+        self.path, self.result, self.finished = path, result, finished
+        self.identities: dict[str, dict] = {}  # what decides each model's numbers
+        self.models: dict[str, dict] = {}  # what result.json says of each model tested so far
+        self.logits: dict[str, Tensor] = {}  # of each model on the test set
 
-    def recall(self, name: str, model: nn.Module | None = None) -> Run | None:
-        """Return the Run that a finished run left under this name, or None if it is still to be trained.
+    def at(self, name: str) -> Place:
+        """Return the place of a model, for `training.fit`."""
+        return Place(self, name)
 
-        Its weights are those of `model`, copied and loaded; without a model (the linear baseline) it has none.
+    def test(self, name: str, run: Run, part) -> dict:
+        """Score a model on the test set once; the second time its logits are remembered.
+
+        Returns `metrics.test_scores`.
         """
-        if not self.finished:
-            return None
-        again = "Set fresh = True and run the notebook from its parameters on."
-        if name not in self.finished["models"]:
-            raise ValueError(f"The finished run in {self.path} has no model {name}. {again}")
-        record = self.finished["models"][name]
-        if model is not None:
-            model = copy.deepcopy(model)
-            try:
-                model.load_state_dict(self._stored(name)["weights"])
-            except (OSError, RuntimeError) as error:
-                raise ValueError(f"The finished run in {self.path} has no {name} of just this shape. {again}") from error
-        found = [record[field] for field in ("history", "best_epoch", "train_seconds", "num_parameters", "diverged")]
-        return Run(model, *found)
-
-    def keep(self, name: str, run: Run, logits: Tensor) -> None:
-        """Store a model's weights and its logits on the test set, so that a finished run can be shown again."""
-        weights = run.model.state_dict() if isinstance(run.model, nn.Module) else {}
-        stored = {"weights": {key: value.cpu() for key, value in weights.items()}, "logits": logits.cpu()}
-        self._write(f"{name}.pt", lambda path: torch.save(stored, path))
-
-    def test_logits(self, name: str) -> Tensor:
-        """Return the stored logits of a model on the test set: (N, C)."""
-        return self._stored(name)["logits"]
-
-    def _stored(self, name: str) -> dict:
-        return torch.load(self.path / f"{name}.pt", map_location="cpu", weights_only=True)
-
-    def save_figure(self, figure: matplotlib.figure.Figure, name: str) -> Path:
-        """Save a figure as PNG at 300 dpi and return where."""
-        return self._write(name, lambda path: figure.savefig(path, dpi=300, bbox_inches="tight", format="png"))
-
-    def save_text(self, text: str, name: str) -> Path:
-        """Save a text as UTF-8 and return where."""
-        return self._write(name, lambda path: path.write_text(text + "\n", encoding="utf-8"))
-
-    def result(self, models: dict[str, dict]) -> dict:
-        """Return what result.json is to hold: of a finished run, what it holds."""
-        return self.finished or {
-            "notebook": self.settings["notebook"],
-            "preset": self.settings["preset"],
-            "settings_sha256": self.digest,
-            "parameters": {name: value for name, value in self.settings.items() if name != "notebook"},
-            "data": self.data,
-            "models": models,
-            "environment": environment.environment(self.settings["device"]),
+        weights = digests.weights_sha256(run.model.state_dict())
+        identity = {"weights": weights, "data": digests.of(part)}
+        path = self.path / f"{name}.test.pt"
+        try:
+            stored = read_state(path)
+        except DAMAGED:
+            stored = {"identity": None}
+        if stored["identity"] == identity:
+            logits = stored["logits"]
+        else:
+            linear = isinstance(run.model, LinearModel)
+            logits = run.model.logits(part) if linear else training.predict(run.model, part).cpu()
+            state = {"identity": identity, "logits": logits}
+            self._while_locked(lambda: write_state(path, state))
+        self.logits[name] = logits
+        self.models[name] = {
+            "history": run.history,
+            "best_epoch": run.best_epoch,
+            "test": metrics.test_scores(logits, part.y.cpu()),
+            "train_seconds": run.train_seconds,
+            "num_parameters": run.num_parameters,
+            "weights_sha256": weights,
+            "diverged": run.diverged,
+            "identity": self.identities.get(name, {}),
         }
+        return self.models[name]["test"]
 
-    def finish(self, result: dict) -> None:
-        """Write result.json, the last of all: it says that the run is done."""
+    def finish(self) -> dict:
+        """Write report.txt, and result.json last: it says that the run is done. Return it."""
+        result = self.finished or self.result | {
+            "models": self.models,
+            "environment": environment.environment(self.result["parameters"]["device"]),
+        }
+        self.save_text(summary.report(result, self.result["parameters"]["lang"]), "report.txt")
         if not self.finished:
             text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
             self.save_text(text, "result.json")
             self.finished = result
             checkpoints.delete(self.path)
             locks.unlock(self.path)
+        return result
 
-    def checkpoints(self, name: str) -> Checkpoints:
-        """Return where the training of a model keeps its state after each epoch."""
-        return Checkpoints(self.path, name)
+    def save_figure(self, figure: matplotlib.figure.Figure, name: str) -> Path:
+        """Save a figure as PNG at 300 dpi and return where."""
+        how = {"dpi": 300, "bbox_inches": "tight", "format": "png"}
+        return self._write(name, lambda path: figure.savefig(path, **how))
+
+    def save_text(self, text: str, name: str) -> Path:
+        """Save a text as UTF-8 and return where."""
+        return self._write(name, lambda path: path.write_text(text + "\n", encoding="utf-8"))
+
+    def reopen(self) -> None:
+        """Take the result of a finished run away, since a model of it is trained anew."""
+        locks.lock(self.path)
+        (self.path / "result.json").unlink(missing_ok=True)
+        self.finished = None
 
     def _write(self, name: str, write: Callable[[Path], object]) -> Path:
-        """Write a file that is never seen half done. A finished run, which anyone may show, is this process's just for that."""
+        """Write a file of this run, whole."""
+        return self._while_locked(lambda: files.write_whole(self.path / name, write))
+
+    def _while_locked(self, write: Callable[[], Path]) -> Path:
+        """Write if the folder is ours. A finished run, open to anyone, is locked just for that."""
         if self.finished:
             locks.lock(self.path)
         try:
             locks.check_lock(self.path)
-            return files.write_whole(self.path / name, write)
+            return write()
         finally:
             if self.finished:
                 locks.unlock(self.path)
 
 
-def open_run(lab: SimpleNamespace, data) -> RunFolder:
-    """Open the folder of a run and say what is in it: lab from `settings.resolve`, data from `mnist.load` or `imdb.load`.
-
-    Without `run_dir` the folder is chosen by a digest of all that determines the result. A finished run is
-    shown, not repeated, unless `fresh`. Raises ValueError if `run_dir` holds the result of another run.
-    """
-    settings = dict(vars(lab))
-    counts = {part: len(getattr(data, part)) for part in ("train", "validation", "test")}
-    described = {"source": data.source, **counts, "sha256": data.sha256}
-    determines = {name: value for name, value in settings.items() if name not in NOT_IN_DIGEST}
-    determines |= {"data": described, "labkit": environment.SOURCE_SHA256, "torch": torch.__version__}
-    digest = hashlib.sha256(json.dumps(determines, sort_keys=True).encode()).hexdigest()
-
-    chosen = paths.runs_root() / lab.notebook / digest[:12]
-    path = (Path(lab.run_dir).expanduser() if lab.run_dir else chosen).resolve()
-    try:
-        path.mkdir(parents=True, exist_ok=True)
-        if lab.fresh or not (path / "result.json").exists():  # one that is finished can be looked at by many
-            locks.lock(path)
-        finished = _begin(path, lab, determines, digest)
-    except OSError as error:
-        locks.unlock(path)
-        instead = "choose another run_dir" if lab.run_dir else "set LABKIT_RUNS to another folder"
-        raise ValueError(f"The run folder {path} cannot be used ({error.strerror}): {instead}.") from error
-    except ValueError:
-        locks.unlock(path)
-        raise
-    print(f"run folder: {path}")
-    if finished:
-        print("This run is finished: its results are shown, not made again. fresh = True runs it anew.")
-    return RunFolder(path, settings, described, digest, finished)
-
-
-def _begin(path: Path, lab: SimpleNamespace, determines: dict, digest: str) -> dict | None:
-    """Return the finished result in a folder, or None once the folder says in run.json which run begins there.
-
-    `fresh` repeats what is finished; a run that it has begun goes on, should it be stopped, when it is given again.
-    """
-    finished, there = (files.read_json(path / name, damaged_is_absent=lab.fresh) for name in ("result.json", "run.json"))
-    begun = there == determines and not (path / "result.json").exists()
-    if lab.fresh and not begun and (there or finished or determines)["notebook"] == lab.notebook:
-        models = [f"{model}.pt" for model in finished["models"]] if finished else []
-        # only what labkit wrote; run.json last, so that a kill in between never leaves checkpoints of a run without a name
-        for pattern in ("result.json", "report.txt", "*.epoch-*.pt", *models, *FIGURES, "run.json"):
-            for file in path.glob(pattern):
-                file.unlink()
-        finished, there = None, None
-    names = [name for name in determines | (there or {}) if there and there.get(name) != determines.get(name)]
-    if names or (finished and finished.get("settings_sha256") != digest):
-        differ = ", ".join(f"{name} ({there.get(name)!r} there)" for name in names)
-        raise ValueError(
-            f"{path} holds a run of other settings, data or another version of labkit: {differ or 'an older one'}. "
-            "Choose another run_dir, or set fresh = True to write over it."
-        )
-    if not there and not finished:
-        text = json.dumps(determines, indent=1, ensure_ascii=False)
-        files.write_whole(path / "run.json", lambda partial: partial.write_text(text, encoding="utf-8"))
-    if finished:
-        checkpoints.delete(path)
-    return finished
-
-
-def model_record(run: Run, test: dict) -> dict:
-    """Return what result.json holds of one model: history, best epoch, test scores, seconds, size and digest of weights."""
-    return {
-        "history": run.history,
-        "best_epoch": run.best_epoch,
-        "test": test,
-        "train_seconds": run.train_seconds,
-        "num_parameters": run.num_parameters,
-        "weights_sha256": weights_sha256(_weights(run.model)),
-        "diverged": run.diverged,
-    }
-
-
-def _weights(model: object) -> dict[str, Tensor]:
-    """Return the weights of a network, or of the linear baseline."""
-    if isinstance(model, nn.Module):
-        return model.state_dict()
-    return {name: torch.from_numpy(getattr(model[-1], name)) for name in ("coef_", "intercept_")} if model else {}
-
-
-def record(notebook: str) -> dict:
+def reference_run(notebook: str) -> dict:
     """Return the result of the longer run that comes with the course."""
-    return json.loads((RECORDS / f"{notebook}.json").read_text(encoding="utf-8"))
+    return json.loads((REFERENCE / f"{notebook}.json").read_text(encoding="utf-8"))

@@ -20,17 +20,28 @@ import psutil
 import yaml
 
 from labkit import settings
-from labkit.data import official
 from labkit.machine import files, paths
 
 # Of numbers made on another machine or by other versions. A tanh RNN makes much of a last bit: quick runs with other
 # instructions, or one thread instead of two, were up to 0.022 away in test accuracy, and up to 0.009 for other models.
 TOLERANCE, RNN_TOLERANCE = 0.02, 0.05
 KERNEL_DIED = 138  # papermill's exit code then
-SAME_MACHINE = ("python", "platform", "device_name", "capability", "cpu", "blas", "tf32", "versions", "labkit_sha256")
+SAME_MACHINE = (
+    "python",
+    "platform",
+    "device_name",
+    "capability",
+    "cpu",
+    "blas",
+    "tf32",
+    "versions",
+    "labkit_sha256",
+)
 
 
-def run(notebook: Path, output: Path | None, options: list[str], threads: int | None = None) -> tuple[int, Path]:
+def run(
+    notebook: Path, output: Path | None, options: list[str], threads: int | None = None
+) -> tuple[int, Path]:
     """Execute a notebook with papermill; return the exit code and where the executed notebook lies: the old or the new one.
 
     papermill writes over its output in place, so it writes into a file of its own, and that is put in place when it has ended.
@@ -51,14 +62,18 @@ def run(notebook: Path, output: Path | None, options: list[str], threads: int | 
     with _stopped_by_signals() as stopped:
         try:
             quiet = ["--log-level", "WARNING"]  # it would name the file of its own
-            with papermill.make_context("papermill", [str(notebook), str(partial), *quiet, *options]) as context:
+            with papermill.make_context(
+                "papermill", [str(notebook), str(partial), *quiet, *options]
+            ) as context:
                 papermill.invoke(context)
         except SystemExit as error:  # KERNEL_DIED, for example
             code = error.code
         except Exception as error:
             code = 1
             if isinstance(error, PapermillExecutionError) and not stopped:
-                print(f"{error.ename}: {error.evalue}", file=sys.stderr)  # the rest stands in the notebook
+                print(
+                    f"{error.ename}: {error.evalue}", file=sys.stderr
+                )  # the rest stands in the notebook
             elif not stopped:
                 raise
         finally:
@@ -126,7 +141,11 @@ def printed(notebook: Path) -> str:
 
 def code(notebook: Path) -> str:
     """Return the code of a notebook's cells."""
-    return "\n".join(cell.source for cell in nbformat.read(notebook, as_version=4).cells if cell.cell_type == "code")
+    return "\n".join(
+        cell.source
+        for cell in nbformat.read(notebook, as_version=4).cells
+        if cell.cell_type == "code"
+    )
 
 
 def rerun(folder: Path, notebook: Path | None = None) -> tuple[list[tuple[str, str]], list[str]]:
@@ -137,7 +156,9 @@ def rerun(folder: Path, notebook: Path | None = None) -> tuple[list[tuple[str, s
     parameters = {name: value for name, value in old["parameters"].items() if name in known}
     with tempfile.TemporaryDirectory() as beside:
         parameters |= {"run_dir": str(Path(beside) / "run"), "fresh": False}
-        code, _ = run(notebook, Path(beside) / "out.ipynb", packed(parameters), old["parameters"]["threads"])
+        code, _ = run(
+            notebook, Path(beside) / "out.ipynb", packed(parameters), old["parameters"]["threads"]
+        )
         if code:
             raise RuntimeError(f"the run could not be repeated: papermill ended with {code}")
         new = json.loads((Path(beside) / "run" / "result.json").read_text(encoding="utf-8"))
@@ -155,16 +176,24 @@ def compare(old: dict, new: dict) -> tuple[list[tuple[str, str]], list[str]]:
     A verdict is `same bits`, `within 0.02` (or 0.05, for an RNN) or `differs`. Seconds are not compared.
     """
     then, now = old["environment"], new["environment"]
-    reasons = [f"{name}: {then.get(name)} then, {now[name]} now" for name in SAME_MACHINE if then.get(name) != now[name]]
+    reasons = [
+        f"{name}: {then.get(name)} then, {now[name]} now"
+        for name in SAME_MACHINE
+        if then.get(name) != now[name]
+    ]
     repeated = fields(new)
-    return [(name, verdict(name, value, repeated.get(name))) for name, value in fields(old).items()], reasons
+    return [
+        (name, verdict(name, value, repeated.get(name))) for name, value in fields(old).items()
+    ], reasons
 
 
 def fields(result: dict, prefix: str = "") -> dict[str, object]:
     """Return what a result says of data and models, by dotted names: no seconds, and nothing of the machine."""
     found = {}
     for name, value in result.items() if isinstance(result, dict) else enumerate(result):
-        if "seconds" in str(name) or (not prefix and name in ("environment", "parameters", "preset", "notebook")):
+        if "seconds" in str(name) or (
+            not prefix and name in ("environment", "parameters", "preset", "notebook")
+        ):
             continue
         if isinstance(value, (dict, list)):
             found |= fields(value, f"{prefix}{name}.")
@@ -177,7 +206,9 @@ def agrees(verdicts: list[tuple[str, str]], reasons: list[str]) -> bool:
     """Tell whether a repeated run is what it should be: the same bits, or elsewhere test accuracies within the tolerance."""
     if not reasons:
         return all(verdict == "same bits" for _, verdict in verdicts)
-    return all(verdict != "differs" for field, verdict in verdicts if field.endswith("test.accuracy"))
+    return all(
+        verdict != "differs" for field, verdict in verdicts if field.endswith("test.accuracy")
+    )
 
 
 def verdict(field: str, old: object, new: object) -> str:
@@ -186,4 +217,8 @@ def verdict(field: str, old: object, new: object) -> str:
         return "same bits"
     tolerance = RNN_TOLERANCE if field.startswith("models.RNN.") else TOLERANCE
     numbers = all(isinstance(value, (int, float)) for value in (old, new))
-    return f"within {tolerance}" if numbers and math.isclose(old, new, abs_tol=tolerance, rel_tol=tolerance) else "differs"
+    return (
+        f"within {tolerance}"
+        if numbers and math.isclose(old, new, abs_tol=tolerance, rel_tol=tolerance)
+        else "differs"
+    )

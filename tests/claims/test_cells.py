@@ -1,131 +1,193 @@
-"""The study: a cell leaves one whole record, is never run twice, goes on where it was killed, and shows when it is stale."""
+"""The cells: each is run once, leaves one whole record, and goes on where it was killed."""
 
 import base64
-import copy
 import json
+import multiprocessing
+import os
+import signal
+import time
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
-from labkit.claims import arms, cells, ledger
-from labkit.data import mnist
-from labkit.machine import environment, processes
+from labkit.claims import arms, cells, command, ledger, plan
+from labkit.data import download
+from labkit.machine import processes
 
 ARM = "digits LSTM"
+fork = multiprocessing.get_context("fork")  # a process begins with what this one has made up
 
 
 @pytest.fixture
-def small(tmp_path, monkeypatch):
-    """Two seeds of three epochs on made-up digits."""
-    draw = torch.Generator().manual_seed(0)
-    part = mnist.Split(
-        torch.randn(96, 32, 32, generator=draw), torch.randint(10, (96,), generator=draw)
-    )
-    monkeypatch.setattr(
-        arms, "load", lambda arm, budget: mnist.Digits(part, part, part, "made up", "0" * 64)
-    )
-    changed = copy.deepcopy(ledger.study())
-    changed["budgets"]["reduced"] |= {
-        "seeds": 2,
-        "mnist": {"num_examples": 96, "num_test": 96, "num_epochs": 3},
-    }
-    for arm in changed["arms"].values():
-        arm |= {"hidden_size": 8} if arm["data"] == "mnist" else {}
-    monkeypatch.setattr(verdicts, "study", lambda: changed)
-    monkeypatch.setattr(verdicts, "RECORDS", tmp_path / "study")
-    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
-    return tmp_path
+def begun(small, monkeypatch):
+    """Have no cell be trained: each notes its name in a file and leaves a made-up record."""
+
+    def run_cell(arm, seed, budget, place=None):
+        with open(small / "begun", "a") as file:
+            file.write(f"{arm}, seed {seed}\n")
+        time.sleep(0.2)
+        test = {"accuracy": 0.5}
+        made = {"arm": arm, "seed": seed, "budget": budget, "test": test, "train_seconds": 0.0}
+        return made | {"nonce": time.time_ns()}
+
+    monkeypatch.setattr(cells, "run_cell", run_cell)
+    return lambda: Counter((small / "begun").read_text().splitlines())
+
+
+def found():
+    return [(record["arm"], record["seed"]) for record in plan.records("reduced")]
 
 
 def test_every_cell_of_a_claim_is_run_once_and_leaves_a_record(small, capsys):
-    assert cells.missing(["M2"], "reduced") == [
-        (arm, seed) for seed in (0, 1) for arm in ("digits RNN", "digits LSTM")
-    ]
-    assert cells.run(["M2"], "reduced") == 0
+    pairs = [(arm, seed) for seed in (0, 1) for arm in ("digits RNN", ARM)]
+    assert cells.missing(["m2"], "reduced") == pairs
+    cells.run(["M2"], "reduced")
     assert capsys.readouterr().out.count("test accuracy") == 4
-    found = ledger.records("reduced")
-    assert [(each["arm"], each["seed"]) for each in found] == [
-        (arm, seed) for seed in (0, 1) for arm in ("digits RNN", ARM)
-    ]
-    for each in found:
-        right = np.unpackbits(np.frombuffer(base64.b64decode(each["correct"]), np.uint8))[
-            : each["test"]["n"]
-        ]
-        assert right.mean() == pytest.approx(each["test"]["accuracy"]), "a bit a test example"
-        assert len(each["history"]) == 3 and each["claims_sha256"] == ledger.study()["sha256"]
-        assert "slope of the log gradient after training" in each["measures"]
-    assert cells.run(["M2"], "reduced") == 0 and capsys.readouterr().out == "", (
-        "nothing is run again"
-    )
-    assert len(ledger.records("reduced")) == 4 and not list((small / "runs").rglob("*.pt"))
+    assert sorted(found()) == sorted(pairs) and cells.missing(["M2"], "reduced") == []
+    for record in plan.records("reduced"):
+        bits = np.unpackbits(np.frombuffer(base64.b64decode(record["correct"]), np.uint8))
+        right = bits[: record["test"]["n"]]
+        assert right.mean() == pytest.approx(record["test"]["accuracy"]), "a bit a test example"
+        assert len(record["history"]) == 3
+        assert record["claims_sha256"] == plan.plan()["sha256"]
+        assert "slope of the log gradient after training" in record["measures"]
+    cells.run(["M2"], "reduced")
+    assert capsys.readouterr().out == "", "nothing is run again"
+    assert len(found()) == 4 and not list((small / "runs").rglob("*.pt"))
     entry = next(each for each in ledger.ledger() if each["id"] == "M2")
     assert entry["seeds"] == [0, 1] and entry["devices"] and entry["torch"]
 
 
-def test_a_cell_that_was_killed_goes_on_and_ends_with_the_same_weights(small, interrupt_in, capsys):
-    whole = cells.run_cell(ARM, 1, "reduced")
+def test_a_cell_that_was_interrupted_goes_on_with_the_same_weights(small, interrupt_in, capsys):
+    whole = cells.run_cell("digits RNN", 0, "reduced")
     interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         cells.run(["M8"], "reduced")  # begins with seed 0 of the RNN
-    for folder in list(locks._held):
-        locks.unlock(folder)
-    assert ledger.records("reduced") == []
+    assert found() == []
     cells.run(["M8"], "reduced")
     assert "going on after epoch 2 of 3" in capsys.readouterr().out
-    again = next(
-        each for each in ledger.records("reduced") if (each["arm"], each["seed"]) == (ARM, 1)
-    )
-    assert (
-        again["weights_sha256"] == whole["weights_sha256"] and again["correct"] == whole["correct"]
-    )
+    again = plan.read(plan.record_path("digits RNN", 0, "reduced"))
+    for key in ("weights_sha256", "correct"):
+        assert again[key] == whole[key]
 
 
-def test_a_cell_that_another_process_has_is_left_to_it(small):
-    import subprocess
-    import sys
+def test_a_cell_whose_worker_was_killed_goes_on_with_the_same_weights(small, monkeypatch, capsys):
+    whole = cells.run_cell("digits RNN", 0, "reduced")
+    train_epoch, calls = arms.training.train_epoch, []
 
-    folder = small / "runs" / "study" / "reduced" / "digits-LSTM-0"
-    folder.mkdir(parents=True)
-    lines = (
-        "import pathlib, sys",
-        "from labkit import files",
-        f"locks.lock(pathlib.Path({str(folder)!r}))",
-    )
-    code = "\n".join((*lines, "print(1, flush=True)", "sys.stdin.read()"))
-    with subprocess.Popen(
-        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        other.stdout.readline()
-        assert cells.run(["M2"], "reduced") == 1
-        other.stdin.close()
-    assert cells.missing(["M2"], "reduced") == [(ARM, 0)] and cells.run(["M2"], "reduced") == 0
+    def kill_in_the_third(*given):
+        calls.append(1)
+        if len(calls) == 3:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return train_epoch(*given)
+
+    with monkeypatch.context() as during:
+        during.setattr(arms.training, "train_epoch", kill_in_the_third)
+        other = fork.Process(target=cells.run, args=(["M8"], "reduced"))
+        other.start()
+        other.join(60)
+    assert other.exitcode == -signal.SIGKILL and found() == []
+    cells.run(["M8"], "reduced")
+    assert "digits-RNN-0: going on after epoch 2 of 3" in capsys.readouterr().out
+    again = plan.read(plan.record_path("digits RNN", 0, "reduced"))
+    assert again["weights_sha256"] == whole["weights_sha256"]
 
 
-def test_workers_that_share_only_a_storage_end_with_all_records(small, monkeypatch):
-    """Each has folders of its own, as on two machines; the second finds everything done and gathers the records."""
-    pytest.importorskip("optuna")
+def test_a_cell_that_another_process_has_is_left_to_it(begun):
+    """Three at once, two of which were asked for the same: what all of them ended with is there."""
+    asked = (["M2"], ["M2"], ["M3"])
+    others = [fork.Process(target=cells.run, args=(ids, "reduced")) for ids in asked]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join(60)
+    assert [other.exitcode for other in others] == [0, 0, 0]
+    assert len(found()) == 6 and set(begun().values()) == {1} and len(begun()) == 6
+
+
+def test_a_cell_that_got_its_record_meanwhile_is_not_run(begun, small):
+    """Another process, with another journal or source, was quicker."""
+    cells._run_and_keep(ARM, 0, "reduced")
+    record = cells._run_and_keep(ARM, 0, "reduced")
+    assert begun() == {f"{ARM}, seed 0": 1} and plan.records("reduced") == [record]
+    assert not any((small / "runs" / "claims" / "reduced").iterdir()), "its folder is removed"
+
+
+def test_a_record_that_was_deleted_is_made_anew_not_taken_from_the_journal(begun):
+    cells.run(["M2"], "reduced")
+    path = plan.record_path(ARM, 1, "reduced")
+    for times in (2, 3):
+        old = plan.read(path)
+        path.unlink()
+        cells.run(["M2"], "reduced")
+        assert begun()[f"{ARM}, seed 1"] == times and sum(begun().values()) == 3 + times
+        assert plan.read(path)["nonce"] > old["nonce"]
+
+
+def test_workers_that_share_only_a_storage_end_with_all_records(begun, small, monkeypatch):
+    """Each has folders of its own, as on two machines; the second finds everything done."""
     url = str(small / "journal.log")
-    assert cells.run(["M2"], "reduced", url) == 0
-    first = ledger.records("reduced")
-    monkeypatch.setattr(verdicts, "RECORDS", small / "elsewhere")
+    cells.run(["M2"], "reduced", url)
+    first = plan.records("reduced")
+    monkeypatch.setattr(plan, "RECORDS", small / "elsewhere")
     monkeypatch.setenv("LABKIT_RUNS", str(small / "other runs"))
-    monkeypatch.setattr(study, "run_cell", None)  # nothing is run again
-    assert cells.run(["M2"], "reduced", url) == 0
-    assert (
-        sorted(map(str, ledger.records("reduced"))) == sorted(map(str, first)) and len(first) == 4
-    )
+    cells.run(["M2"], "reduced", url)
+    assert plan.records("reduced") == first and len(first) == 4
+    assert set(begun().values()) == {1}, "nothing is run again"
 
 
-def test_workers_with_other_claims_share_a_storage_and_no_record_is_kept_twice(small):
-    pytest.importorskip("optuna")
+def test_workers_with_other_claims_share_a_storage_and_no_record_is_kept_twice(begun, small):
     url = str(small / "journal.log")
-    assert cells.run(["M8"], "reduced", url) == 0 and cells.run(["M3"], "reduced", url) == 0
-    found = ledger.records("reduced")
-    assert len(found) == 6
-    for record in found:
-        cells._keep(record)  # gathered by another worker at the same time
-    assert len(ledger.records("reduced")) == 6
+    cells.run(["M8"], "reduced", url)
+    cells.run(["M3"], "reduced", url)
+    records = plan.records("reduced")
+    assert len(records) == 6
+    for record in records:
+        plan.keep(record | {"nonce": 0})  # gathered by another worker at the same time
+    assert plan.records("reduced") == records, "the first stays"
+
+
+def test_a_cell_that_kills_its_workers_is_given_up_and_named(small, monkeypatch):
+    monkeypatch.setattr(cells, "run_cell", lambda *_: 1 / 0)
+    monkeypatch.setattr(plan, "comparisons", lambda claim: [{"a": ["digits RNN"], "b": []}])
+    for _ in range(2 * 5):  # two cells, five tries
+        with pytest.raises(ZeroDivisionError):
+            cells.run(["M5"], "reduced")
+    with pytest.raises(RuntimeError, match="digits RNN, seed 0; digits RNN, seed 1: given up"):
+        cells.run(["M5"], "reduced")
+    (small / "runs" / "claims" / "reduced" / "journal.log").unlink()  # as the message says
+    with pytest.raises(ZeroDivisionError):
+        cells.run(["M5"], "reduced")
+
+
+def test_what_a_killed_worker_left_half_written_is_removed_and_no_record(begun):
+    folder = plan.RECORDS / "reduced"
+    folder.mkdir(parents=True)
+    over = fork.Process(target=int)
+    over.start()
+    over.join()
+    left = folder / f".labkit-{os.uname().nodename}-{over.pid}-digits-LSTM-0.json"
+    left.write_text('{"arm":')
+    assert plan.records("reduced") == []
+    cells.run(["M2"], "reduced")
+    assert not left.exists() and len(found()) == 4
+
+
+def test_the_command_says_what_it_begins_and_ends_once_however_many_workers(begun, monkeypatch):
+    given = []
+    monkeypatch.setattr(processes, "run_workers", lambda *how: given.append(how))
+    monkeypatch.delenv("LABKIT_WORKER", raising=False)
+    asked = ["run", "M2", "--budget", "reduced"]
+    out = CliRunner().invoke(command.claims, [*asked, "--workers", "4"]).output.splitlines()
+    assert out[0] == "budget reduced: 4 cells to run. Arms: digits RNN, digits LSTM"
+    assert out[-1] == f"done: every cell has its record in {plan.RECORDS / 'reduced'}"
+    assert len(given) == 1 and given[0][1] == 4 and given[0][0][-2:] == ["--workers", "1"]
+    monkeypatch.setenv("LABKIT_WORKER", "2")
+    done = CliRunner().invoke(command.claims, asked)
+    assert done.exit_code == 0 and done.output == "", "a worker leaves it to who has started it"
 
 
 def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkeypatch):
@@ -138,7 +200,7 @@ def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkey
         def wait(self):
             return self.ends.pop()
 
-    monkeypatch.setattr(environment.subprocess, "Popen", Popen)
+    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     Popen.ends = [0, 0, 0]
@@ -163,60 +225,33 @@ def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monke
         def terminate(self):
             terminated.append(self)
 
-    monkeypatch.setattr(environment.subprocess, "Popen", Popen)
+    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
     with pytest.raises(KeyboardInterrupt):
         processes.run_workers(["claims", "run"], 2)
     assert len(terminated) == told
 
 
-def test_without_the_official_data_it_says_so_and_fetches_nothing(tmp_path, monkeypatch):
+@pytest.mark.parametrize("budget", ["reduced", "report"])
+def test_without_the_official_data_it_says_so_and_fetches_nothing(tmp_path, monkeypatch, budget):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
-    monkeypatch.setattr(downloads, "get", None)
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    monkeypatch.setattr(plan, "RECORDS", tmp_path / "study")
+    monkeypatch.setattr(download, "get", None)
     arms.load.cache_clear()
-    with pytest.raises(
-        ValueError, match="needs the official data, which are not there: `labkit data get`"
-    ):
-        arms.load(ARM, "reduced")
+    message = "need the official data, which are not there: run `labkit data get`"
+    with pytest.raises(ValueError, match=message):
+        arms.load(ARM, budget)
+    done = CliRunner().invoke(command.claims, ["run", "M2", "--budget", budget])
+    assert done.exit_code == 1 and message in done.output
+    assert not (tmp_path / "runs").exists(), "no try of a cell is counted as lost"
 
 
-def test_a_record_whose_source_would_now_give_another_result_is_stale(small, monkeypatch):
+def test_a_record_whose_source_would_now_give_another_result_is_stale(small):
     cells.run(["M2"], "reduced")
     assert cells.stale("reduced") == []
-    path = ledger.RECORDS / "reduced.jsonl"
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    lines[1]["golden"] *= 1.001
-    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    (found,) = cells.stale("reduced")
-    assert found.startswith("digits LSTM, seed 0: golden loss ")
-
-
-def test_the_pixels_of_permuted_and_blank_arms(monkeypatch):
-    """The same pixels in one other order for all digits; blank rows are paper, after the digit."""
-    x = torch.arange(2 * 32 * 32.0).view(2, 32, 32)
-    how = ledger.study()["arms"]
-    permuted = arms._pixels(x, how["digits LSTM, permuted"])
-    assert permuted.shape == x.shape and torch.equal(
-        permuted[0].flatten().sort().values, x[0].flatten()
-    )
-    assert torch.equal(permuted[1] - permuted[0], torch.full((32, 32), 1024.0)) and not torch.equal(
-        permuted, x
-    )
-    blank = arms._pixels(x, how["digits LSTM, 32 blank rows"])
-    assert blank.shape == (2, 64, 32) and torch.equal(blank[:, :32], x)
-    assert blank[:, 32:].unique().tolist() == pytest.approx([-0.1307 / 0.3081])
-
-
-@pytest.mark.parametrize(
-    "arm", [name for name, how in ledger.study()["arms"].items() if how["data"] == "imdb"]
-)
-def test_models_of_the_text_arms_are_what_they_say(arm, tiny_reviews):
-    how = ledger.study()["arms"][arm]
-    net = arms.build(arm, tiny_reviews, 0)
-    assert len(net.forward_layers) == how["n_layers"] and net.readout == how["readout"]
-    assert net.head.in_features == how["hidden_dim"] and net.dropout.p == how["dropout"]
-    assert net.between.p == (how["dropout"] if how["between"] else 0.0)
-    again = arms.build(arm, tiny_reviews, 0)
-    assert all(
-        torch.equal(one, other)
-        for one, other in zip(net.parameters(), again.parameters(), strict=True)
-    )
+    path = plan.record_path(ARM, 0, "reduced")
+    record = json.loads(path.read_text())
+    record["golden"] *= 1.001
+    path.write_text(json.dumps(record))
+    (line,) = cells.stale("reduced")
+    assert line.startswith("digits LSTM, seed 0: golden loss ")

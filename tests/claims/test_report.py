@@ -1,0 +1,89 @@
+"""The ledger as people read it: lines, tables, both languages, and the files beside the records."""
+
+import html
+import json
+
+from click.testing import CliRunner
+
+from labkit.claims import command, ledger, plan, report
+from labkit.machine import paths
+
+
+def test_without_records_nothing_is_claimed(write):
+    entries = ledger.ledger()
+    assert {entry["verdict"] for entry in entries} == {"not run yet"}
+    assert report.line(entries[0]).split() == ["M1", "not", "run", "yet"]
+    assert len(report.table(entries)) == 20
+
+
+def test_a_readers_verdicts_stand_beside_the_fixed_ones_in_both_languages(write, record):
+    accuracies = {"digits LSTM": 0.9, "digits LeNet": 0.91}
+    write([record(arm, seed, accuracies[arm]) for arm in accuracies for seed in range(5)])
+    fixed, yours = ledger.ledger()[:1], ledger.ledger({"M1": 0.02}, 3)[:1]
+    row = report.moved(fixed, yours).loc["M1"]
+    assert (row["margin"], row["margin *"]) == ("0.002", "0.02")
+    assert (row["seeds won"], row["seeds won *"]) == ("5 of 5", "3 of 3")
+    assert (row["verdict"], row["verdict *"]) == ("points that way (n = 5)", "equivalent")
+    assert report.moved(fixed, yours, "zh").loc["M1"]["判定 *"] == "无实质差别"
+    assert report.sentences(fixed, "zh").startswith("**倾向成立 (n = 5)**\n\n- M1: 在 MNIST 上")
+
+
+def test_tables_show_a_claim_whole(write):
+    """The longest has more than the 50 characters that pandas shows by default."""
+    entries = ledger.ledger()
+    shown = report.table(entries)._repr_html_()
+    assert max(len(entry["english"]) for entry in entries) > 50 and "..." not in shown
+    for entry in entries:
+        assert html.escape(entry["english"], quote=False) in shown
+
+
+def test_readme_and_ledger_are_rendered_from_the_records():
+    """`labkit claims report --write` was run after the last record."""
+    entries = ledger.ledger()
+    readme = (plan.RECORDS / "README.md").read_text(encoding="utf-8")
+    assert f"<!-- claims -->\n{report.markdown(entries)}<!-- /claims -->" in readme
+    stored = json.loads((plan.RECORDS / "ledger.json").read_text(encoding="utf-8"))
+    assert stored["claims_sha256"] == plan.plan()["sha256"]
+    finite = json.loads(json.dumps(entries), parse_constant=lambda _: None)
+    assert stored["claims"] == finite
+
+
+def test_write_renews_the_files_beside_the_records(write, record):
+    made = [record(arm, 0, 0.9) for arm in ("digits LSTM", "digits LeNet")]
+    write(made)
+    readme = plan.RECORDS / "README.md"
+    old = "before\n<!-- claims -->\nold\n<!-- /claims -->\nafter\n"
+    readme.write_text(old, encoding="utf-8")
+    done = CliRunner().invoke(command.claims, ["report", "--write"])
+    assert done.exit_code == 0 and "M1  inconclusive" in done.output
+    text = readme.read_text(encoding="utf-8")
+    assert text.startswith("before\n<!-- claims -->\nOfficial data, torch 9, claims.toml ")
+    assert text.endswith("|\n<!-- /claims -->\nafter\n") and "\nold\n" not in text
+    stored = json.loads((plan.RECORDS / "ledger.json").read_text(encoding="utf-8"))
+    assert stored["claims"][0]["low"] is None, "one seed has no interval, and JSON no infinity"
+    assert (plan.RECORDS / "claims.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_write_ends_with_one_sentence_where_it_cannot(write, record, monkeypatch):
+    (plan.RECORDS / "README.md").write_text("no marks\n", encoding="utf-8")
+    done = CliRunner().invoke(command.claims, ["report", "--write"])
+    assert done.exit_code == 1 and "README.md lacks <!-- claims --> or" in done.output
+    assert not (plan.RECORDS / "ledger.json").exists()
+    monkeypatch.setattr(paths, "IN_CHECKOUT", False)
+    done = CliRunner().invoke(command.claims, ["report", "--write"])
+    assert done.exit_code == 1 and done.output.endswith("run it in a clone.\n")
+    assert len(done.output.splitlines()) == 1
+
+
+def test_a_report_without_records_says_where_they_would_be(write):
+    done = CliRunner().invoke(command.claims, ["report"])
+    assert done.exit_code == 0 and len(done.output.splitlines()) == 1
+    assert f"There are no records in {plan.RECORDS} yet" in done.output
+
+
+def test_a_report_of_damaged_records_ends_with_one_sentence(write):
+    (plan.RECORDS / "reduced").mkdir()
+    (plan.RECORDS / "reduced" / "digits-LSTM-0.json").write_text("{")
+    done = CliRunner().invoke(command.claims, ["report"])
+    assert done.exit_code == 1 and len(done.output.splitlines()) == 1
+    assert "digits-LSTM-0.json is damaged" in done.output
