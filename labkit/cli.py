@@ -1,4 +1,4 @@
-"""The command line: `labkit data` for the data, `labkit run|show|rerun` for runs and their results, `labkit claims|sweep`."""
+"""The command line: data, runs and their results; claims and sweeps bring their own."""
 
 from __future__ import annotations
 
@@ -11,16 +11,21 @@ from labkit import __version__
 from labkit.claims.command import claims
 from labkit.data import download, official
 from labkit.machine import paths
+from labkit.machine.parameters import read_value
 from labkit.machine.signals import clean_end
 from labkit.sweeps.command import sweep
 
-NOTEBOOKS = {"mnist": "01_mnist", "imdb": "02_imdb"}
+DATA_SETS = list(official.SAMPLE_PACKAGES)
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
-    """Data and results of the two lab notebooks."""
+    """Data and results of the two lab notebooks.
+
+    LABKIT_DATA and LABKIT_RUNS name other folders for them than data/ and runs/.
+    """
 
 
 main.add_command(claims)
@@ -36,130 +41,117 @@ def data() -> None:
 def where() -> None:
     """Print where the data lie or would lie, and which are used."""
     click.echo(f"data folder: {paths.data_root()}   (set LABKIT_DATA for another)")
-    for name, notebook in NOTEBOOKS.items():
-        there = official.is_there(notebook)
+    for name in DATA_SETS:
+        there = official.is_there(name)
         absent = "not there, so the sample is used; `labkit data get` fetches it"
         click.echo(f"{name}: {'official files found' if there else absent}")
-        for path in official.official_files(notebook).values():
+        for path in official.official_files(name).values():
             click.echo(f"  {'found ' if path.exists() else 'absent'} {path}")
 
 
 @data.command()
-@click.argument("which", nargs=-1, type=click.Choice(list(NOTEBOOKS)))
+@click.argument("which", nargs=-1, type=click.Choice(DATA_SETS))
 def get(which: tuple[str, ...]) -> None:
-    """Download what is not there yet (about 11 MB of digits, 85 MB of reviews, half of them kept) and verify it."""
-    for name in which or NOTEBOOKS:
-        _verified(name, download.get, download.check)
+    """Download what is missing (11 MB of digits, 85 MB of reviews) and verify it."""
+    _verify(which, download.get, download.check)
 
 
 @data.command()
-@click.argument("which", nargs=-1, type=click.Choice(list(NOTEBOOKS)))
+@click.argument("which", nargs=-1, type=click.Choice(DATA_SETS))
 def check(which: tuple[str, ...]) -> None:
     """Read every official file and verify it."""
-    for name in which or NOTEBOOKS:
-        _verified(name, download.check)
+    _verify(which, download.check)
 
 
-def _verified(name: str, *actions) -> None:
-    try:
-        for action in actions:
-            action(NOTEBOOKS[name])
-    except official.DataError as error:
-        sys.exit(f"{name}: {error}")
-    click.echo(f"{name}: all files are there and right, in {paths.data_root()}")
+def _verify(which: tuple[str, ...], *actions) -> None:
+    """Do all to each data set, whatever befell the one before."""
+    failed = False
+    for name in which or DATA_SETS:
+        try:
+            for action in actions:
+                action(name)
+            click.echo(f"{name}: all files are there and right, in {paths.data_root()}")
+        except official.DataError as error:
+            click.echo(f"{name}: {error}", err=True)
+            failed = True
+    sys.exit(failed)
 
 
 @main.command()
-@click.argument("paths", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-def show(paths: tuple[Path, ...]) -> None:
-    """Print the results of runs: PATHS are executed notebooks, run folders or result files."""
-    import json
+@click.argument("where", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+def show(where: tuple[Path, ...]) -> None:
+    """Print the results of runs: executed notebooks, run folders or result files."""
+    from labkit.runs import compare, notebook, summary
 
-    from labkit import tables
-
-    for path in paths:
-        folder = _run_folder(path)
-        result = folder if folder.is_file() else folder / "result.json"
-        if not result.exists():
-            begun = (result.parent / "run.json").exists()
-            why = (
-                "it goes on when its command is given again"
-                if begun
-                else "was it made on another machine?"
-            )
-            sys.exit(f"{path}: no finished run here ({result} is not there; {why})")
+    for path in where:
         try:
-            stored = json.loads(result.read_text(encoding="utf-8"))
-        except ValueError:
-            sys.exit(f"{path}: no executed notebook, run folder or result.json")
-        click.echo("\n" + tables.summary(stored, stored["parameters"]["lang"]) + "\n")
-        if path.suffix == ".ipynb":
+            found = path / "result.json" if path.is_dir() else path
+            executed = not path.is_dir() and '"nbformat"' in path.read_text(errors="replace")
+            if executed:
+                folder = notebook.run_folder(path)
+                if not folder:
+                    raise ValueError(
+                        f"{path} has no run folder: it was not executed, or an error came before."
+                    )
+                found = folder / "result.json"
+            result = compare.read_result(found)
+        except ValueError as error:
+            sys.exit(f"{error}")
+        click.echo("\n" + summary.summary(result, result["parameters"]["lang"]) + "\n")
+        if executed:
             click.echo(f"executed notebook: {path.resolve()}")
-        for file in sorted(result.parent.glob("*.png")) + sorted(result.parent.glob("*.txt")):
+        for file in sorted(found.parent.glob("*.png")) + sorted(found.parent.glob("report.txt")):
             click.echo(f"{'figure' if file.suffix == '.png' else 'report'}: {file.resolve()}")
 
 
 @main.command()
-@click.argument("notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.argument("output", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@click.option(
-    "-p",
-    "pairs",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Set a parameter, as papermill does.",
-)
+@click.argument("notebook", type=FILE)
+@click.argument("output", required=False, type=click.Path(path_type=Path))
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="As papermill's.")
 def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Execute NOTEBOOK with papermill into OUTPUT (default: in the run's own folder), which is never left torn.
+    """Execute NOTEBOOK with papermill into OUTPUT, which is never left torn.
 
-    Given again after it was stopped or killed, the same command goes on from the last epoch.
+    Without OUTPUT it goes into the run's own folder. Given again after it was stopped or killed,
+    the same command goes on from the last epoch.
     """
     with clean_end("the same command goes on from the last epoch that was finished"):
-        from labkit.runs import notebook
+        from labkit.runs import notebook as notebooks
 
         try:
-            code, where = notebook.run(
-                notebook, output, [part for pair in pairs for part in ("-p", *pair)]
-            )
+            parameters = {name: read_value(value) for name, value in pairs}
+            bar = sys.stderr.isatty()
+            code, where = notebooks.run(notebook, output, parameters, progress_bar=bar)
         except OSError as error:
             place = output or paths.runs_root()
             sys.exit(
-                f"{place} could not be written ({error.strerror}). Make room, or choose another OUTPUT or LABKIT_RUNS."
+                f"{place} could not be written ({error.strerror}): make room, or choose another "
+                "OUTPUT or LABKIT_RUNS."
             )
         except ValueError as error:
-            sys.exit(f"{notebook} is no notebook: {str(error).splitlines()[0]}")
+            sys.exit(str(error).splitlines()[0])
     if code:
         sys.exit(f"failed; the error stands in {where.resolve()}" if code == 1 else code)
-    for line in notebook.printed(where).splitlines():
-        if any(
-            words in line
-            for words in ("This run is finished", ": going on after epoch", " is in use by ")
-        ):
+    for line in notebooks.printed(where).splitlines():
+        said = ("This run is finished", ": going on after epoch", " is in use by ", "trained anew")
+        if any(words in line for words in said):
             click.echo(line)
-    if notebook.run_folder(where):
-        click.get_current_context().invoke(show, paths=(where,))
+    if notebooks.run_folder(where):
+        click.get_current_context().invoke(show, where=(where,))
     else:  # a notebook that is none of the course's
         click.echo(f"executed notebook: {where.resolve()}")
 
 
 @main.command()
-@click.argument(
-    "folder", metavar="RUN_DIR", type=click.Path(exists=True, file_okay=False, path_type=Path)
-)
-@click.option(
-    "--notebook", type=click.Path(exists=True, path_type=Path), help="Default: the checkout's."
-)
+@click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, path_type=Path))
+@click.option("--notebook", type=FILE, help="Default: the checkout's.")
 def rerun(folder: Path, notebook: Path | None) -> None:
-    """Repeat the run in RUN_DIR and say, field by field, what agrees bit for bit, what nearly, and what does not."""
-    if not (folder / "result.json").exists():
-        sys.exit(f"{folder}: no finished run here (no result.json)")
+    """Repeat the run in RUN_DIR and list every value that is not bit-identical."""
     with clean_end("nothing was compared"):
-        from labkit.runs import notebook
+        from labkit.runs import compare
 
         try:
-            verdicts, reasons = notebook.rerun(folder, notebook)
-        except RuntimeError as error:
+            verdicts, reasons = compare.rerun(folder, notebook)
+        except (ValueError, RuntimeError) as error:
             sys.exit(str(error))
     for field, verdict in verdicts:
         if verdict != "same bits" or field.endswith("sha256"):
@@ -168,19 +160,7 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     click.echo(f"{same} of {len(verdicts)} fields agree bit for bit")
     for reason in reasons if same < len(verdicts) else ():
         click.echo(f"was different beforehand: {reason}")
-    sys.exit(not notebook.agrees(verdicts, reasons))
-
-
-def _run_folder(path: Path) -> Path:
-    """Return the folder that an executed notebook printed, or the path itself."""
-    if path.suffix != ".ipynb":
-        return path
-    from labkit.runs import notebook
-
-    found = notebook.run_folder(path)
-    if not found:
-        sys.exit(f"{path}: it was not executed, or an error ended it before it had a run folder.")
-    return found
+    sys.exit(not compare.agrees(verdicts, reasons))
 
 
 if __name__ == "__main__":

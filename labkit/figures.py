@@ -13,7 +13,7 @@ import seaborn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from labkit.labels import word
+from labkit.language import word
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the line is a second mark
 STYLES = {
@@ -118,58 +118,6 @@ def length_histogram(lengths: Sequence[int], max_len: int) -> Figure:
     ax.hist(np.minimum(lengths, 1_200), bins=60, range=(0, 1_200), color="#56B4E9")
     ax.axvline(max_len, color="#D55E00", label=f"{word('cut at')} {max_len}")
     ax.set(xlabel=word("words in a review") + " (≥ 1200: 1200)", ylabel=word("reviews"))
-    ax.legend(frameon=False)
-    seaborn.despine(ax=ax)
-    return figure
-
-
-VERDICT_COLOURS = {
-    "supported": "#009E73",
-    "points": "#56B4E9",
-    "contradicted": "#D55E00",
-    "equivalent": "#0072B2",
-}
-
-
-def claim_dots(entries: Sequence[Mapping]) -> Figure:
-    """Draw each claim's differences in units of its margin: a dot a seed, the mean, its interval.
-
-    entries: of `claims.ledger`. Right of 1 a claim holds by more than matters; left of 0 its
-    opposite does.
-    """
-    entries = [entry for entry in entries if entry["seeds"]]
-    figure, ax = plt.subplots(figsize=(9, 1.2 + 0.32 * len(entries)), layout="constrained")
-    ax.axvspan(-1, 1, color="0.93", zorder=0)
-    ax.axvline(0, color="0.6", linewidth=0.8, zorder=1)
-    for row, entry in enumerate(entries):
-        colour = VERDICT_COLOURS.get(entry["verdict"].split()[0], "#555555")
-        low, mean, high = (entry[name] / entry["margin"] for name in ("low", "mean", "high"))
-        seeds = np.array(entry["d"]) / entry["margin"]
-        ax.plot(seeds, [row] * len(seeds), "o", color=colour, alpha=0.35, markersize=4)
-        if np.isfinite([low, high]).all():
-            ax.plot([low, high], [row, row], color=colour, linewidth=2.2)
-        ax.plot(mean, row, "|", color=colour, markersize=12, markeredgewidth=2.2)
-    names = [f"{entry['id']}  {word(entry['verdict'])}" for entry in entries]
-    ax.set_yticks(range(len(entries)), names)
-    ax.set_ylim(len(entries) - 0.4, -0.6)
-    ax.set_xscale("symlog", linthresh=3)
-    ax.xaxis.set_major_formatter("{x:g}")
-    unit = "difference as claimed, in margins (grey: too small to matter; logarithmic beyond 3)"
-    ax.set_xlabel(word(unit))
-    return figure
-
-
-def sweep_lines(trials: Sequence[Mapping], x: str, line: str) -> Figure:
-    """Draw trials' validation accuracy over one parameter, a line for each value of another."""
-    figure, ax = plt.subplots(figsize=(6, 3.4), layout="constrained")
-    values = sorted({trial[line] for trial in trials})
-    for value, colour in zip(values, seaborn.color_palette("viridis", len(values)), strict=True):
-        points = sorted((t[x], t["validation accuracy"]) for t in trials if t[line] == value)
-        ax.plot(*zip(*points, strict=True), "o-", color=colour, label=f"{line} = {value}")
-    ax.set(xlabel=x, ylabel=word("validation accuracy"), xscale="log")
-    ax.set_xticks(sorted({trial[x] for trial in trials}), minor=False)
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.minorticks_off()
     ax.legend(frameon=False)
     seaborn.despine(ax=ax)
     return figure

@@ -15,7 +15,8 @@ from types import SimpleNamespace
 import torch
 
 from labkit.data import official
-from labkit.machine import injected
+from labkit.machine import numerics
+from labkit.machine.parameters import injected_names
 from labkit.training import TrainingConfig
 
 
@@ -135,7 +136,8 @@ def from_notebook(notebook: str, namespace: Mapping[str, object]) -> Config:
     """
     table = PARAMETERS[notebook]
     given = {name: namespace[name] for name in table if name in namespace}
-    wrong = [name for name in injected.names(namespace.get("In", [])) if name not in table]
+    injected = injected_names(namespace.get("In", []))
+    wrong = [name for name in injected if name not in table]
     return resolve(notebook, **dict.fromkeys(wrong) | given)
 
 
@@ -164,6 +166,8 @@ def resolve(notebook: str, **given: object) -> Config:
     config.notebook, config.asked, config.threads = notebook, asked, torch.get_num_threads()
     if config.precision == "auto":
         config.precision = "fp32"  # bf16 pays only on processors that multiply faster in it
+    if config.precision == "bf16" and device == "cpu" and not numerics.bf16_works():
+        raise SettingsError("precision = 'bf16' does not work on this processor: choose fp32.")
     if asked.get("vectors") == "random":  # they have everything to learn
         config.embedding_rate = 1.0
 

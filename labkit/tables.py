@@ -10,7 +10,7 @@ import pandas
 from torch import Tensor
 
 from labkit import metrics
-from labkit.labels import word
+from labkit.language import word
 
 
 def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame:

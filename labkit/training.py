@@ -234,9 +234,9 @@ def predict(model: nn.Module, data, precision: str = "fp32", batch_size: int = 2
     data, parts, order = data.to(device), [], data.order(batch_size)
     model.eval()
     try:
-        for index in order:
-            *inputs, _ = data.batch(index.to(device))
-            with autocast(device, precision):
+        with deterministic(device.type), autocast(device, precision):
+            for index in order:
+                *inputs, _ = data.batch(index.to(device))
                 parts.append(model(*inputs).float())
     except torch.OutOfMemoryError:
         if batch_size == 1:
@@ -244,6 +244,5 @@ def predict(model: nn.Module, data, precision: str = "fp32", batch_size: int = 2
         return predict(model, data, precision, batch_size // 2)
     finally:
         model.train(was_training)
-    return torch.cat(parts)[
-        torch.cat(order).argsort()
-    ]  # a batch may hold any examples; put them back
+    places = torch.cat(order).argsort()  # a batch may hold any examples; put them back
+    return torch.cat(parts)[places]

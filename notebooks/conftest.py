@@ -1,4 +1,4 @@
-"""Defaults for `pytest --nbval-lax notebooks`: a short run that leaves nothing behind and compares no stderr."""
+"""Defaults for `pytest --nbval-lax notebooks`: a short run that leaves nothing behind."""
 
 import os
 import tempfile
@@ -6,19 +6,15 @@ from pathlib import Path
 
 os.environ.setdefault("LABKIT_PRESET", "quick")
 os.environ.setdefault("TQDM_DISABLE", "1")
-for variable in (
-    "LABKIT_DATA",
-    "LABKIT_CHECKED_RUNS",
-):  # kernels start in this folder, not in the caller's
+for variable in ("LABKIT_DATA", "LABKIT_CHECKED_RUNS"):  # kernels start in another folder
     if os.environ.get(variable):
         os.environ[variable] = str(Path(os.environ[variable]).expanduser().resolve())
 
 
 def pytest_configure(config):
-    """Give each cell ten minutes unless the caller says otherwise, and the runs a folder of their own."""
-    if (
-        getattr(config.option, "nbval_cell_timeout", None) == 2000
-    ):  # nbval's default: a dead kernel would hang as long
+    """Give each cell ten minutes unless the caller says otherwise, and runs their own folder."""
+    # 2000 is nbval's default: a dead kernel would hang as long
+    if getattr(config.option, "nbval_cell_timeout", None) == 2000:
         config.option.nbval_cell_timeout = 600
     config.labkit_runs = tempfile.TemporaryDirectory(prefix="labkit-runs-")
     # never a folder with runs of before: a finished one would be shown instead of made

@@ -1,4 +1,4 @@
-"""Shared pieces: small made-up data, so that unit tests need neither the network nor the full data."""
+"""Shared pieces: small made-up data, so that unit tests need no network and no full data."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ torch.set_num_threads(1)  # the models here are tiny: more threads only wait for
 
 @pytest.fixture
 def interrupt_in(monkeypatch):
-    """Have the n-th epoch that is trained from now on be interrupted, once, as Kernel → Interrupt does."""
+    """Have the n-th epoch from now on be interrupted, once, as Kernel → Interrupt does."""
 
     def arrange(epoch):
         whole, calls = training.train_epoch, []
@@ -36,13 +36,14 @@ def interrupt_in(monkeypatch):
 
 @pytest.fixture
 def tiny_digits():
-    """32 random pictures, each labelled with the place of its bright row: a task that every model can learn."""
+    """32 random pictures, labelled with the place of a bright row: every model can learn that."""
     generator = torch.Generator().manual_seed(0)
     y = torch.arange(32) % 10
     x = 0.1 * torch.randn(32, 32, 32, generator=generator)
     x[torch.arange(32), 3 * y] += 2.0
     part = mnist.Split(x, y)
-    return SimpleNamespace(train=part, validation=part, test=part, source="made up", sha256="0")
+    parts = {"train": part, "validation": part, "test": part, "classes": mnist.CLASSES}
+    return SimpleNamespace(**parts, source="made up", sha256="0")
 
 
 WORDS = ("bad", "awful", "film", "the", "plot", "actor", "good", "great")
@@ -59,6 +60,5 @@ def tiny_reviews():
         texts.append(f"{filler} {'good' if label else 'bad'}".strip())
     vocabulary = words.Vocabulary(WORDS)
     part = imdb.encode(texts, labels, vocabulary, max_len=50)
-    return SimpleNamespace(
-        train=part, validation=part, test=part, vocabulary=vocabulary, source="made up", sha256="0"
-    )
+    parts = {"train": part, "validation": part, "test": part, "classes": imdb.CLASSES}
+    return SimpleNamespace(**parts, vocabulary=vocabulary, source="made up", sha256="0")

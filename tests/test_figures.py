@@ -1,11 +1,11 @@
-"""Figures: what is drawn is what the records say, with units, the same colours everywhere, and in two languages."""
+"""Figures: what is drawn is what the records say, with units, in two languages."""
 
 import matplotlib
 import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from labkit import figures
+from labkit import figures, language
 
 matplotlib.use("Agg")
 
@@ -13,7 +13,7 @@ matplotlib.use("Agg")
 @pytest.fixture(autouse=True)
 def tidy():
     yield
-    figures.set_language("en")
+    language.set_language("en")
     plt.close("all")
 
 
@@ -53,27 +53,23 @@ def test_curves_are_the_reports_two_by_two():
     assert len(figures.training_curves({"RNN": history(1)}).axes) == 4
 
 
-def test_a_sweep_has_a_line_for_each_value_and_a_dot_for_each_trial():
-    accuracy = "validation accuracy"
-    trials = [
-        {"hidden_dim": h, "dropout": d, accuracy: h / 1000 + d}
-        for h in (256, 64)
-        for d in (0.5, 0.1)
-    ]
-    (ax,) = figures.sweep_lines(trials, "hidden_dim", "dropout").axes
-    assert [(list(line.get_xdata()), line.get_label()) for line in ax.lines] == [
-        ([64, 256], "dropout = 0.1"),
-        ([64, 256], "dropout = 0.5"),
-    ]
-    assert list(ax.lines[0].get_ydata()) == pytest.approx([0.164, 0.356])
-    assert ax.get_xlabel() == "hidden_dim" and ax.get_ylabel() == accuracy
-
-
 def test_confusion_matrices_show_counts():
     test = {"confusion": [[3, 1], [0, 0]], "accuracy": 0.75}
     figure = figures.confusion_matrices({"RNN": test, "LSTM": test}, ("negative", "positive"))
     assert [text.get_text() for text in figure.axes[0].texts] == ["3", "1", "0", "0"]
     assert [ax.get_title() for ax in figure.axes] == ["RNN: 75.00%", "LSTM: 75.00%"]
+
+
+def test_the_colour_of_a_confusion_matrix_shows_errors_on_one_scale():
+    """Reference: of 4 negatives 1 is taken for positive: a quarter; the diagonal is white."""
+    tests = {
+        "RNN": {"confusion": [[3, 1], [0, 2]], "accuracy": 5 / 6},
+        "LSTM": {"confusion": [[4, 0], [1, 1]], "accuracy": 5 / 6},
+    }
+    figure = figures.confusion_matrices(tests, ("negative", "positive"))
+    shares = [ax.collections[0].get_array().ravel().tolist() for ax in figure.axes]
+    assert shares == [[0, 0.25, 0, 0], [0, 0, 0.5, 0]]
+    assert [ax.collections[0].get_clim() for ax in figure.axes] == [(0, 0.5)] * 2
 
 
 def test_models_can_be_told_apart():
@@ -88,24 +84,11 @@ def test_digit_and_lengths_are_drawn():
 
 
 def test_chinese_needs_a_font_and_says_so_without_one(capsys, monkeypatch):
-    monkeypatch.setattr(plotting, "CJK_FONTS", ())
-    assert figures.set_language("zh") == "en"
-    assert capsys.readouterr().out.count("\n") == 1 and figures.word("epoch") == "epoch"
+    monkeypatch.setattr(language, "CJK_FONTS", ())
+    assert language.set_language("zh") == "en"
+    assert capsys.readouterr().out.count("\n") == 1 and language.word("epoch") == "epoch"
     monkeypatch.setattr(
-        plotting, "CJK_FONTS", ("DejaVu Sans",)
+        language, "CJK_FONTS", ("DejaVu Sans",)
     )  # an installed font stands in for a Chinese one
-    assert figures.set_language("zh") == "zh" and figures.word("epoch") == "轮次"
+    assert language.set_language("zh") == "zh" and language.word("epoch") == "轮次"
     assert figures.training_curves({"RNN": history(2)}).axes[0].get_title() == "训练损失"
-
-
-def test_claims_are_drawn_in_units_of_their_margins():
-    """Reference: differences 0.02 and 0.04 with a margin of 0.01 stand at 2 and 4; claims that were not run are left out."""
-    entry = {"id": "M1", "verdict": "supported", "seeds": [0, 1], "d": [0.02, 0.04], "margin": 0.01}
-    entry |= {"mean": 0.03, "low": 0.01, "high": 0.05}
-    figure = figures.claim_dots([entry, {"id": "M2", "seeds": []}])
-    (ax,) = figure.axes
-    dots = next(
-        line for line in ax.lines if len(line.get_xdata()) == 2 and line.get_marker() == "o"
-    )
-    assert list(dots.get_xdata()) == pytest.approx([2, 4])
-    assert [label.get_text() for label in ax.get_yticklabels()] == ["M1  supported"]

@@ -1,4 +1,4 @@
-"""Text encoding and batching over texts that hypothesis makes up. References: Python's own tokeniser, and a count."""
+"""Encoding and batches of texts that hypothesis makes up, against `tokenize` and a count."""
 
 import numpy as np
 import torch
@@ -17,7 +17,7 @@ quick = settings(max_examples=60, deadline=None, print_blob=True)
 
 
 def encode(made_up, max_len, tail, min_freq=1):
-    vocabulary = words.build_vocabulary([words.tokenize(text) for text in made_up], min_freq)
+    vocabulary = words.build_vocabulary(words.tokenize_all(made_up), min_freq)
     return imdb.encode(made_up, np.zeros(len(made_up)), vocabulary, max_len, tail), vocabulary
 
 
@@ -56,7 +56,7 @@ def test_padding_is_never_read(made_up, readout, cell, bidirectional, seed):
     split, vocabulary = encode(made_up, max_len=10, tail=3)
     torch.manual_seed(0)
     net = classifiers.TextClassifier(
-        cell, len(vocabulary), 4, 5, n_layers=2, bidirectional=bidirectional, readout=readout
+        cell, len(vocabulary), 4, 5, num_layers=2, bidirectional=bidirectional, readout=readout
     ).eval()
     ids, lengths, _ = split.batch(torch.arange(len(made_up)))
     padding = torch.arange(ids.shape[1]) >= lengths[:, None]

@@ -1,14 +1,12 @@
-"""Parameters: every wrong name, type and value is refused in one sentence, and presets fill only what was left open."""
-
-import sys
-from types import SimpleNamespace
+"""Parameters: every wrong one is refused in one sentence; presets fill only what was left open."""
 
 import pytest
 import torch
 
-from labkit import settings
-from labkit.machine import numerics
-from labkit.settings import PARAMETERS, PRESETS, SettingsError, resolve
+from labkit.data import official
+from labkit.machine import numerics, parameters
+from labkit.settings import PARAMETERS, PRESETS, SettingsError, from_notebook, resolve
+from labkit.training import TrainingConfig
 
 
 @pytest.fixture(autouse=True)
@@ -16,7 +14,7 @@ def plain_machine(monkeypatch, tmp_path):
     """A CPU with the official data, whatever machine runs the tests."""
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
     monkeypatch.delenv("LABKIT_PRESET", raising=False)
-    monkeypatch.setattr(sources, "is_there", lambda notebook: True)
+    monkeypatch.setattr(official, "is_there", lambda data_set: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
 
@@ -155,23 +153,32 @@ def test_defaults_are_the_lessons():
     assert imdb["bidirectional"].default is False and imdb["readout"].default == "pool"
 
 
-class Kernel:
-    """Stands in for an IPython kernel with a history of cells."""
-
-    def __init__(self, monkeypatch, *cells):
-        self.user_ns = {"In": ["", *cells, "lab = settings.resolve('02_imdb')"]}
-        monkeypatch.setitem(sys.modules, "IPython", SimpleNamespace(get_ipython=lambda: self))
+CHECK = "config = settings.from_notebook('02_imdb', globals())"
 
 
-CHECK = "lab = settings.resolve('02_imdb', hidden_dim=hidden_dim)"
+def kernel(*cells, **names):
+    """Return the globals of a notebook that has run these cells and is at its settings."""
+    return {"In": ["", *cells, CHECK], **names}
 
 
-def test_an_unknown_name_in_papermills_cell_is_refused(monkeypatch):
-    Kernel(monkeypatch, "hidden_dim: int = 0", '# Parameters\nhiden_dim = 128\nrun_dir = "a"\n')
-    with pytest.raises(
-        SettingsError, match="hiden_dim is no parameter of 02_imdb. Did you mean hidden_dim?"
-    ):
-        resolve("02_imdb")
+def test_an_unknown_name_in_papermills_cell_is_refused():
+    cells = ("hidden_dim: int = 0", '# Parameters\nhiden_dim = 128\nrun_dir = "a"\n')
+    with pytest.raises(SettingsError, match="hiden_dim is no parameter of 02_imdb. Did you mean"):
+        from_notebook("02_imdb", kernel(*cells, hidden_dim=0))
+
+
+def test_a_notebooks_parameters_are_picked_by_their_names():
+    config = from_notebook("02_imdb", kernel(hidden_dim=64, seed=7, word="another variable"))
+    assert (config.hidden_dim, config.seed, config.asked["hidden_dim"]) == (64, 7, 64)
+    with pytest.raises(SettingsError, match="hidden_dim = '64' is of type str"):
+        from_notebook("02_imdb", kernel(hidden_dim="64"))
+
+
+def test_how_models_are_trained_is_a_part_of_the_settings():
+    config = resolve("02_imdb", preset="full", num_epochs=3, learning_rate=0.002, seed=5)
+    expected = TrainingConfig(3, 64, 0.002, 5, "cpu", "fp32", 2.0, 0.25, 0.1)
+    assert config.training == expected
+    assert resolve("01_mnist", preset="full").training.embedding_rate == 1.0
 
 
 @pytest.mark.parametrize(
@@ -195,64 +202,30 @@ def test_an_unknown_name_in_papermills_cell_is_refused(monkeypatch):
         (),
     ],
 )
-def test_working_on_in_jupyterlab_never_trips(monkeypatch, cells):
-    Kernel(monkeypatch, *cells)
-    assert settings.injected_names() in ([], ["hidden_dim"])
-    resolve("02_imdb")
+def test_working_on_in_jupyterlab_never_trips(cells):
+    assert parameters.injected_names(kernel(*cells)["In"]) in ([], ["hidden_dim"])
+    from_notebook("02_imdb", kernel(*cells))
 
 
-@pytest.mark.parametrize(
-    ("has", "seconds", "works", "expected"),
-    [
-        (True, 0.6, True, "bf16"),
-        (False, 0.6, True, "fp32"),
-        (True, 0.7, True, "fp32"),
-        (True, 0.6, False, "fp32"),
-    ],
-    ids=["all is well", "no instructions", "instructions that are not faster", "PyTorch refuses"],
-)
-def test_bf16_only_where_it_is_faster_and_pytorch_takes_it(
-    monkeypatch, has, seconds, works, expected
-):
-    """Reference: a product takes 1 second in fp32, so 0.6 s in bf16 are less than two thirds, and 0.7 s are not."""
-    numerics.bf16_pays.cache_clear()
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False, raising=False)
-    monkeypatch.setattr(
-        precision, "_seconds_of_product", lambda kind: seconds if kind == torch.bfloat16 else 1.0
-    )
-    if not works:
-        monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
-    assert settings.resolve("01_mnist", device="cpu").precision == expected
-    numerics.bf16_pays.cache_clear()
+def test_auto_precision_is_fp32_and_bf16_needs_a_processor_that_has_it(monkeypatch):
+    assert resolve("01_mnist").precision == "fp32"
+    monkeypatch.setattr(numerics, "bf16_works", lambda: True)
+    assert resolve("01_mnist", precision="bf16").precision == "bf16"
+    monkeypatch.setattr(numerics, "bf16_works", lambda: False)
+    with pytest.raises(SettingsError, match="'bf16' does not work on this processor: choose fp32"):
+        resolve("01_mnist", precision="bf16")
 
 
-def test_a_machine_near_the_threshold_stays_with_its_first_choice(monkeypatch, tmp_path):
-    """Else the same command would sometimes be another run; a file of choices that is damaged is made anew."""
-    memory = tmp_path / "runs" / ".precision.json"
-    monkeypatch.setattr(precision, "_has_bf16", lambda: True)
-    for pays, expected in ((True, "bf16"), (False, "bf16")):
-        monkeypatch.setattr(precision, "bf16_pays", lambda pays=pays: pays)
-        assert settings.resolve("01_mnist", device="cpu").precision == expected
-    memory.write_text("{")
-    assert numerics.choose(memory) == "fp32" == numerics.choose(memory)
-    memory.write_text('{"another machine": "bf16"}')
-    assert numerics.choose(memory) == "fp32" and "another machine" in memory.read_text()
-
-
-def refuse(*_):
-    raise RuntimeError("could not create a primitive descriptor")
-
-
-def test_the_probe_draws_nothing_from_the_random_stream(monkeypatch):
-    numerics.bf16_pays.cache_clear()
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: True)
-    monkeypatch.setattr(
-        precision, "_seconds_of_product", lambda kind: 0.0
-    )  # so that the LSTM is tried as well
+def test_whether_bf16_works_is_tried_and_draws_nothing_from_the_random_stream(monkeypatch):
+    """Reference: PyTorch's own words where it cannot."""
     torch.manual_seed(0)
     expected = torch.rand(1)
     torch.manual_seed(0)
-    numerics.bf16_pays()
-    numerics.bf16_pays.cache_clear()
+    numerics.bf16_works()
     assert torch.equal(torch.rand(1), expected)
+
+    def refuse(*_):
+        raise RuntimeError("could not create a primitive descriptor")
+
+    monkeypatch.setattr(torch.nn.LSTM, "forward", refuse)
+    assert not numerics.bf16_works()

@@ -11,15 +11,17 @@ import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
+from optuna.trial import Trial, TrialState
 
 from labkit import metrics, settings, training
 from labkit.claims import arms, plan
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.machine.numerics import deterministic
 from labkit.runs.checkpoints import Checkpoints
+from labkit.sweeps import storage as storages
+from labkit.sweeps import workers
 
 
 def default_budget() -> str:
@@ -49,22 +51,24 @@ def run(ids: Sequence[str], budget: str, storage: str | None = None) -> None:
         arms.check_data(arm)
     if not missing(ids, budget):
         return
-    from labkit.sweeps import workers  # here: who only reads the ledger does without Optuna
-
     files.remove_leftovers(plan.RECORDS / budget)
-    folder = _folder(budget)
+    folder = paths.runs_root() / "claims" / budget
     folder.mkdir(parents=True, exist_ok=True)
     url = storage or f"{folder / 'journal.log'}"
     code = f"{plan.plan()['sha256'][:8]}-{environment.SOURCE_SHA256[:8]}"
     name = f"claims-{budget}-{code}"
-    times = Counter() if storage else _times_run(name, url)
+    times = Counter()  # a cell that was run here and has no record any more is a new point
+    if not storage:
+        study = workers.open_study(name, storages.open_storage(url))
+        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        times.update((trial.params["arm"], trial.params["seed"]) for trial in done)
     points = {
         f"{arm}, seed {seed}, time {times[arm, seed] + 1}": {"arm": arm, "seed": seed}
         for arm, seed in missing(ids, budget)  # after the journal: what has ended since is there
     }
     seeds = plan.plan()["budgets"][budget]["seeds"]
 
-    def run_trial(trial) -> float:
+    def run_trial(trial: Trial) -> float:
         arm = trial.suggest_categorical("arm", list(plan.plan()["arms"]))
         record = _run_and_keep(arm, trial.suggest_int("seed", 0, seeds - 1), budget)
         trial.set_user_attr("record", record)
@@ -82,30 +86,10 @@ def run(ids: Sequence[str], budget: str, storage: str | None = None) -> None:
         )
 
 
-def _times_run(name: str, journal: str) -> Counter:
-    """Count how often a journal's workers have run each cell.
-
-    A cell that has been run and has no record any more is to be run again: its point is a new one.
-    """
-    import optuna
-
-    from labkit.sweeps import storage
-
-    how = {"direction": "maximize", "load_if_exists": True}
-    study = optuna.create_study(study_name=name, storage=storage.open_storage(journal), **how)
-    trials = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
-    return Counter((trial.params["arm"], trial.params["seed"]) for trial in trials)
-
-
-def _folder(budget: str) -> Path:
-    """Return where the journal of a budget lies, and the folders of the cells that have begun."""
-    return paths.runs_root() / "claims" / budget
-
-
 def _run_and_keep(arm: str, seed: int, budget: str) -> dict:
     """Run a cell in a folder of its own, unless it has a record by now, and return its record."""
     path = plan.record_path(arm, seed, budget)
-    folder = _folder(budget) / path.stem
+    folder = paths.runs_root() / "claims" / budget / path.stem
     folder.mkdir(parents=True, exist_ok=True)
     locks.lock(folder)
     try:
@@ -136,39 +120,25 @@ def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = No
             slope = arms.gradient_slope(model, data.validation)
             reached[f"slope of the log gradient {when} training"] = slope
     right = (metrics.predictions(logits) == data.test.y).numpy()
-    return {
-        "arm": arm,
-        "seed": seed,
-        "budget": budget,
-        "settings": how | size,
-        "measures": reached,
-        "diverged": run.diverged,
-        "history": run.history,
-        "best_epoch": run.best_epoch,
-        "test": test,
-        "train_seconds": run.train_seconds,
-        "num_parameters": run.num_parameters,
-        "weights_sha256": digests.weights_sha256(run.model.state_dict()),
-        # one bit a test example, in their order
-        "correct": base64.b64encode(np.packbits(right).tobytes()).decode(),
-        "data": {"source": data.source, "sha256": data.sha256},
-        "golden": arms.golden(arm, budget),
-        "claims_sha256": plan.plan()["sha256"],
-        "environment": environment.environment(device),
-        "date": f"{datetime.date.today()}",
-    }
+    record = {"arm": arm, "seed": seed, "budget": budget, "settings": how | size}
+    record |= {"measures": reached, "test": test, "golden": arms.golden(arm, budget)}
+    record |= {name: value for name, value in vars(run).items() if name != "model"}
+    record["weights_sha256"] = digests.weights_sha256(run.model.state_dict())
+    # one bit a test example, in their order
+    record["correct"] = base64.b64encode(np.packbits(right).tobytes()).decode()
+    record["data"] = {"source": data.source, "sha256": data.sha256}
+    record |= {"claims_sha256": plan.plan()["sha256"], "date": f"{datetime.date.today()}"}
+    return record | {"environment": environment.environment(device)}
 
 
 def stale(budget: str) -> list[str]:
-    """Return the cells to which the present source would give other results.
-
-    These are the cells whose arm now has another golden loss.
-    """
-    found, now = [], {}
-    for record in plan.records(budget):
-        arm, then = record["arm"], record["golden"]
-        now[arm] = now[arm] if arm in now else arms.golden(arm, budget)
-        if not math.isclose(now[arm], then, rel_tol=1e-4):  # other machines differ by less
-            losses = f"golden loss {then:.6f} then, {now[arm]:.6f} now"
-            found.append(f"{arm}, seed {record['seed']}: {losses}")
-    return found
+    """Return the cells whose arm now has another golden loss, so that results would differ."""
+    records = plan.records(budget)
+    now = {arm: arms.golden(arm, budget) for arm in {record["arm"] for record in records}}
+    return [
+        f"{record['arm']}, seed {record['seed']}: "
+        f"golden loss {record['golden']:.6f} then, {now[record['arm']]:.6f} now"
+        for record in records
+        # other machines differ by less
+        if not math.isclose(now[record["arm"]], record["golden"], rel_tol=1e-4)
+    ]

@@ -16,27 +16,15 @@ def claims() -> None:
     """Test the claims of the original report: train the cells, and see the verdicts."""
 
 
-BUDGET = click.option(
-    "--budget",
-    type=click.Choice(["reduced", "report"]),
-    help="Default: report on a GPU, else reduced.",
-)
+BUDGETS = click.Choice(["reduced", "report"])
+BUDGET = click.option("--budget", type=BUDGETS, help="Default: report on a GPU, else reduced.")
 
 
 @claims.command()
 @click.argument("ids", nargs=-1)
 @BUDGET
-@click.option(
-    "--workers",
-    default=1,
-    type=click.IntRange(1),
-    help="Processes on this machine, which share its processors.",
-)
-@click.option(
-    "--storage",
-    metavar="URL",
-    help="A database or journal file, for workers that do not share this folder.",
-)
+@click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
+@click.option("--storage", metavar="URL", help="A database or journal file to share the work by.")
 def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | None) -> None:
     """Run the cells that the claims IDS (default: all) need and that have no record yet.
 
@@ -62,11 +50,7 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | N
 
 
 @claims.command()
-@click.option(
-    "--write",
-    is_flag=True,
-    help="Renew the tables, all numbers and the figure beside the records.",
-)
+@click.option("--write", is_flag=True, help="Renew the tables and figure beside the records.")
 def report(write: bool) -> None:
     """Print a line a claim: id, verdict, difference with its interval, seeds, budget, device."""
     from labkit.claims import ledger, plan, report
@@ -94,6 +78,5 @@ def stale(budget: str | None) -> None:
         found = cells.stale(budget or cells.default_budget())
     except (ValueError, OSError) as error:
         sys.exit(f"{error}")
-    none = "none: every arm's golden run gives the loss that its records name"
-    click.echo("\n".join(found) or none)
+    click.echo("\n".join(found) or "none: every arm's golden run gives the loss of its records")
     sys.exit(bool(found))

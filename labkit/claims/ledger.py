@@ -19,26 +19,19 @@ BUDGETS = ("report", "reduced")  # records of the first supersede those of the s
 EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs both arms
 TIMED = (EQUAL_TIME, "log of the seconds an epoch")
 JOINS: dict[str, Callable] = {"sum": sum, "largest": max}
+MORE = [
+    *("test accuracy", "test precision", "test recall", "test F1", "best validation accuracy"),
+    *("validation accuracy in the first two epochs", EQUAL_TIME),
+    "share of 4 and 9 in the errors, above the mean of the other pairs",
+]
+LESS = [
+    *("area under the training loss", "first training loss", "last training loss"),
+    *("rise of the validation loss from its lowest", "log of the seconds an epoch"),
+    *("slope of the log gradient before training", "slope of the log gradient after training"),
+    *("spread of validation accuracy", "spread of validation loss"),
+]
 # where less is better, a run that diverged counts as plus infinity, elsewhere as minus infinity
-LESS_IS_BETTER = {
-    "test accuracy": False,
-    "test precision": False,
-    "test recall": False,
-    "test F1": False,
-    EQUAL_TIME: False,
-    "best validation accuracy": False,
-    "validation accuracy in the first two epochs": False,
-    "share of 4 and 9 in the errors, above the mean of the other pairs": False,
-    "area under the training loss": True,
-    "first training loss": True,
-    "last training loss": True,
-    "log of the seconds an epoch": True,
-    "rise of the validation loss from its lowest": True,
-    "slope of the log gradient before training": True,
-    "slope of the log gradient after training": True,
-    "spread of validation accuracy": True,
-    "spread of validation loss": True,
-}
+LESS_IS_BETTER = dict.fromkeys(MORE, False) | dict.fromkeys(LESS, True)
 
 
 def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) -> list[dict]:
@@ -71,102 +64,72 @@ def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) ->
 
 
 def _entry(claim: dict, cells: dict[str, dict], margin: float, most: int | None) -> dict:
-    """Return what the records say of a claim.
-
-    They are those of the first budget whose seeds are all there, or of the one that has most.
-    """
+    """Return what a claim's records say: of the first budget that is whole, or has most seeds."""
     primary, *others = plan.comparisons(claim)
     primary["margin"] = margin
-    paired = {budget: _paired(primary, cells[budget], budget, most) for budget in BUDGETS}
-    budgets = plan.plan()["budgets"]
-    complete = [budget for budget in BUDGETS if len(paired[budget]) >= budgets[budget]["seeds"]]
-    budget = (complete or sorted(BUDGETS, key=lambda name: -len(paired[name])))[0]
+    seeds = {budget: plan.plan()["budgets"][budget]["seeds"] for budget in BUDGETS}
+    counted = {budget: range(min(most or ENOUGH, seeds[budget])) for budget in BUDGETS}
+    found = {budget: _compared(primary, cells[budget], counted[budget]) for budget in BUDGETS}
+    complete = [budget for budget in BUDGETS if len(found[budget]["seeds"]) >= seeds[budget]]
+    budget = (complete or sorted(BUDGETS, key=lambda name: -len(found[name]["seeds"])))[0]
     arms = primary["a"] + primary["b"]
-    used = [cells[budget][arm, seed] for arm in arms for seed in paired[budget]]
+    used = [cells[budget][arm, seed] for arm in arms for seed in found[budget]["seeds"]]
+    diverged = [f"{record['arm']}, seed {record['seed']}" for record in used if record["diverged"]]
+    machines = [record["environment"] for record in used]
     entry = {key: claim[key] for key in ("id", "english", "chinese")} | primary
-    entry |= {"budget": budget} | _compared(primary, paired[budget])
-    return entry | {
-        "also": [
-            other | _compared(other, _paired(other, cells[budget], budget, most))
-            for other in others
-        ],
-        "diverged": [
-            f"{record['arm']}, seed {record['seed']}" for record in used if record["diverged"]
-        ],
-        "devices": sorted({record["environment"]["device_name"] for record in used}),
-        "torch": sorted({record["environment"]["versions"]["torch"] for record in used}),
-    }
+    entry |= {"budget": budget} | found[budget] | {"diverged": diverged}
+    entry["also"] = [other | _compared(other, cells[budget], counted[budget]) for other in others]
+    entry["devices"] = sorted({machine["device_name"] for machine in machines})
+    entry["torch"] = sorted({machine["versions"]["torch"] for machine in machines})
+    return entry
 
 
-def _paired(
-    comparison: dict, cells: dict, budget: str, most: int | None
-) -> dict[int, tuple[float, float]]:
-    """Return what both sides reached with each seed that both have and that is among the first."""
-    seeds = range(min(most or ENOUGH, plan.plan()["budgets"][budget]["seeds"]))
-    found = {seed: values(comparison, cells, seed) for seed in seeds}
-    return {seed: pair for seed, pair in found.items() if pair is not None}
-
-
-def _compared(comparison: dict, paired: dict[int, tuple[float, float]]) -> dict:
+def _compared(comparison: dict, cells: dict, seeds: Sequence[int]) -> dict:
     """Return seeds, values of both sides, differences and statistics; no seeds without a pair."""
-    if not paired:
+    found = {seed: values(comparison, cells, seed) for seed in seeds}
+    found = {seed: pair for seed, pair in found.items() if pair is not None}
+    if not found:
         empty = {"seeds": [], "values": [], "d": [], "mean": 0.0}
         return empty | {"low": -math.inf, "high": math.inf, "p": 1.0, "won": 0}
-    pairs = list(paired.values())
+    pairs = list(found.values())
     d = differences(pairs, comparison["claimed"], comparison["margin"])
     won = int((d > 0).sum())
     wilson = stats.binomtest(won, len(d)).proportion_ci(0.95, method="wilson")
-    found = {"seeds": list(paired), "values": pairs, "d": d.tolist()} | statistics(d)
-    return found | {"won": won, "won_interval": [float(wilson.low), float(wilson.high)]}
+    shown = {"seeds": list(found), "values": pairs, "d": d.tolist(), "won": won}
+    return shown | statistics(d) | {"won_interval": [float(wilson.low), float(wilson.high)]}
 
 
-# --- what both sides reached ----------------------------------------------------------------------
-
-
-def values(
-    comparison: dict, cells: dict[tuple[str, int], dict], seed: int
-) -> tuple[float, float] | None:
+def values(comparison: dict, cells: dict, seed: int) -> tuple[float, float] | None:
     """Return what the arms of both sides reached with one seed; None if a record is missing.
 
     A run that diverged counts against its arm: it has the worst value there is, infinite.
     """
     sides = [[cells.get((arm, seed)) for arm in comparison[side]] for side in "ab"]
-    records = [record for side in sides for record in side]
+    records = sides[0] + sides[1]
     if None in records:
         return None
     measure, join = comparison["measure"], JOINS[comparison["join"]]
     devices = {record["environment"]["device_name"] for record in records}
     if measure in TIMED and len(devices) > 1:
         return None  # their seconds cannot be compared
-    worst = math.inf if LESS_IS_BETTER[measure] else -math.inf
     if measure == EQUAL_TIME:
-        in_time = _at_equal_time(*(side[0]["history"] for side in sides))
-        pairs = zip(sides, in_time, strict=True)
-        reached = [[worst if side[0]["diverged"] else accuracy] for side, accuracy in pairs]
+        found = _at_equal_time(*(record["history"] for record in records))
     else:
-        reached = [
-            [worst if record["diverged"] else record["measures"][measure] for record in side]
-            for side in sides
-        ]
-    return tuple(float(join(side)) if side else 0.0 for side in reached)
+        found = [record["measures"].get(measure) for record in records]
+    worst = math.inf if LESS_IS_BETTER[measure] else -math.inf
+    pairs = zip(records, found, strict=True)
+    found = [worst if record["diverged"] else value for record, value in pairs]
+    a, b = found[: len(sides[0])], found[len(sides[0]) :]
+    return float(join(a)), float(join(b)) if b else 0.0
 
 
 def _at_equal_time(*histories: list[dict]) -> list[float]:
-    """Return each arm's validation accuracy when the fastest had ended.
-
-    It is that of the arm's last epoch by then, 0 if there was none.
-    """
-    times = [np.cumsum([0.0, *(epoch["seconds"] for epoch in each)])[1:] for each in histories]
+    """Return each arm's validation accuracy when the fastest had ended; 0 before an epoch."""
+    times = [np.cumsum([epoch["seconds"] for epoch in history]) for history in histories]
     until = min((ended[-1] for ended in times if len(ended)), default=0.0)
-    reached = []
-    for history, ended in zip(histories, times, strict=True):
-        pairs = zip(history, ended, strict=True)
-        in_time = [epoch["val_accuracy"] for epoch, at in pairs if at <= until]
-        reached.append(in_time[-1] if in_time else 0.0)
-    return reached
-
-
-# --- statistics and verdict -----------------------------------------------------------------------
+    done = [int((ended <= until).sum()) for ended in times]  # epochs by then
+    pairs = zip(histories, done, strict=True)
+    return [history[number - 1]["val_accuracy"] if number else 0.0 for history, number in pairs]
 
 
 def differences(pairs: Sequence[tuple[float, float]], claimed: str, margin: float) -> np.ndarray:
@@ -188,15 +151,13 @@ def statistics(d: np.ndarray) -> dict[str, float]:
     p is exact and two-sided: under the null a difference is as likely to have the other sign, so p
     is the share of all 2^n choices of signs whose mean is at least as far from 0 (Fisher, 1935).
     """
-    mean, p = float(np.mean(d)), 1.0
-    low = high = mean  # all alike: no interval to speak of
+    mean = float(np.mean(d))
     if len(d) < 2:
-        low, high = -math.inf, math.inf
-    else:
-        how = {"permutation_type": "samples", "n_resamples": np.inf}
-        p = stats.permutation_test((d,), np.mean, **how).pvalue
-        if np.ptp(d) > 0:
-            low, high = stats.ttest_1samp(d, 0).confidence_interval(0.95)
+        return {"mean": mean, "low": -math.inf, "high": math.inf, "p": 1.0}
+    p = stats.permutation_test((d,), np.mean, permutation_type="samples", n_resamples=np.inf).pvalue
+    low = high = mean  # all alike: no interval to speak of
+    if np.ptp(d) > 0:
+        low, high = stats.ttest_1samp(d, 0).confidence_interval(0.95)
     return {"mean": mean, "low": float(low), "high": float(high), "p": float(p)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
@@ -9,11 +10,12 @@ from collections.abc import Sequence
 
 import pandas
 
-from labkit import labels
 from labkit.claims import ledger, plan
+from labkit.language import word
 from labkit.machine import files, paths
 
 pandas.set_option("display.max_colwidth", None)  # a claim is longer than the 50 characters shown
+SENTENCE = {"en": "english", "zh": "chinese"}  # of an entry
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # in README, around the tables
 
 
@@ -22,9 +24,8 @@ def line(entry: dict) -> str:
     if not entry["seeds"]:
         return f"{entry['id']:4}{entry['verdict']}"
     difference = f"{entry['mean']:+.4f}  {_interval(entry)}"
-    rests_on = f"seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
-    found = f"{entry['verdict']:25}{difference:32}margin {entry['margin']:<8g}"
-    return f"{entry['id']:4}{found}{rests_on}"
+    found = f"{entry['id']:4}{entry['verdict']:25}{difference:32}margin {entry['margin']:<8g}"
+    return f"{found}seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
 
 
 def _interval(entry: dict) -> str:
@@ -33,18 +34,14 @@ def _interval(entry: dict) -> str:
     return f"[{entry['low']:+.4f}, {entry['high']:+.4f}]" if finite else ""
 
 
-def _sentence(entry: dict, lang: str) -> str:
-    return entry["chinese" if lang == "zh" else "english"]
-
-
 def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     """Return one row a claim: the sentence, the verdict, the difference and what it rests on."""
     rows = {}
     for entry in entries:
         shown = bool(entry["seeds"])
         rows[entry["id"]] = {
-            "claim": _sentence(entry, lang),
-            "verdict": labels.word(entry["verdict"], lang),
+            "claim": entry[SENTENCE[lang]],
+            "verdict": word(entry["verdict"], lang),
             "difference": f"{entry['mean']:+.4f}" if shown else "",
             "95 % interval": _interval(entry),
             "margin": f"{entry['margin']:g}",
@@ -54,13 +51,13 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             "device": ", ".join(entry["devices"]),
         }
     found = pandas.DataFrame.from_dict(rows, orient="index")
-    return found.rename(columns=lambda name: labels.word(name, lang))
+    return found.rename(columns=lambda name: word(name, lang))
 
 
 def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     """Return verdicts side by side: by the margins and seeds that were fixed, and by a reader's."""
     names = ("margin", "seeds won", "95 % interval", "verdict")
-    columns = [labels.word(name, lang) for name in names]
+    columns = [word(name, lang) for name in names]
     return table(fixed, lang)[columns].join(table(yours, lang)[columns].add_suffix(" *"))
 
 
@@ -70,16 +67,10 @@ def beside(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     for entry in entries:
         for other in filter(lambda other: other["seeds"], entry["also"]):
             a, b = (f" {other['join']} ".join(other[side]) for side in "ab")
-            rows.append(
-                {
-                    "id": entry["id"],
-                    "measure": labels.word(other["measure"], lang),
-                    "claimed": f"{a} {other['claimed']} than {b}" if b else f"{a} above 0",
-                    "difference": f"{other['mean']:+.4f}",
-                    "95 % interval": _interval(other),
-                    "seeds won": f"{other['won']} of {len(other['seeds'])}",
-                }
-            )
+            row = {"id": entry["id"], "measure": word(other["measure"], lang)}
+            row["claimed"] = f"{a} {other['claimed']} than {b}" if b else f"{a} above 0"
+            row |= {"difference": f"{other['mean']:+.4f}", "95 % interval": _interval(other)}
+            rows.append(row | {"seeds won": f"{other['won']} of {len(other['seeds'])}"})
     return pandas.DataFrame(rows)
 
 
@@ -87,14 +78,13 @@ def sentences(entries: Sequence[dict], lang: str = "en") -> str:
     """Return the claims as Markdown, grouped by verdict, each with its measure and difference."""
     groups = {}
     for entry in entries:
-        measured = f"{labels.word(entry['measure'], lang)}: {entry['mean']:+.4f} {_interval(entry)}"
-        found = f" ({measured})" if entry["seeds"] else ""
-        said = f"- {entry['id']}: {_sentence(entry, lang)}{found}"
-        groups.setdefault(labels.word(entry["verdict"], lang), []).append(said)
-    return "\n\n".join(
-        "\n".join([f"**{verdict[0].upper()}{verdict[1:]}**", "", *said])
-        for verdict, said in groups.items()
-    )
+        said = f"- {entry['id']}: {entry[SENTENCE[lang]]}"
+        if entry["seeds"]:
+            measure = word(entry["measure"], lang)
+            said += f" ({measure}: {entry['mean']:+.4f} {_interval(entry)})"
+        verdict = word(entry["verdict"], lang)
+        groups.setdefault(f"**{verdict[0].upper()}{verdict[1:]}**\n", []).append(said)
+    return "\n\n".join("\n".join([title, *said]) for title, said in groups.items())
 
 
 def markdown(entries: Sequence[dict], lang: str = "en") -> str:
@@ -119,11 +109,8 @@ def write() -> None:
     Raises ValueError outside a checkout, and if the README has lost its marks.
     """
     if not paths.IN_CHECKOUT:
-        raise ValueError(
-            "`labkit claims report --write` renews files of the checkout, and labkit is installed "
-            "without one: run it in a clone."
-        )
-    from labkit import figures  # here: what only reads the ledger does without matplotlib
+        raise ValueError("`labkit claims report --write` renews a checkout: run it in a clone.")
+    from labkit.claims import figure  # here: what only reads the ledger does without matplotlib
 
     entries, readme = ledger.ledger(), plan.RECORDS / "README.md"
     text = readme.read_text(encoding="utf-8")
@@ -135,6 +122,5 @@ def write() -> None:
     content = {"claims_sha256": plan.plan()["sha256"], "claims": finite}
     files.write_json(plan.RECORDS / "ledger.json", content)
     files.write_text(readme, new)
-    figure = figures.claim_dots(entries)
-    drawing = plan.RECORDS / "claims.png"
-    files.write_whole(drawing, lambda path: figure.savefig(path, dpi=150, format="png"))
+    save = functools.partial(figure.claim_dots(entries).savefig, dpi=150, format="png")
+    files.write_whole(plan.RECORDS / "claims.png", save)

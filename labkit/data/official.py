@@ -126,7 +126,7 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
         return DataError(f"{path} {found}. Delete it and run `labkit data get imdb`.")
 
     try:
-        table = pyarrow.parquet.read_table(path)
+        table = pyarrow.parquet.read_table(path).combine_chunks()
     except (OSError, pyarrow.ArrowException) as error:
         raise wrong(f"cannot be read as a parquet file ({str(error).splitlines()[0]})") from error
     if not {"text", "label"} <= set(table.column_names):
@@ -134,7 +134,8 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
     try:
         table.select(["text"]).validate(full=True)
     except pyarrow.ArrowException as error:
-        raise wrong(f"has a text that is not UTF-8 ({str(error).splitlines()[0]})") from error
+        row = str(error).split()[-1]  # of the only chunk
+        raise wrong(f"has a text that is not UTF-8 in row {row}") from error
     texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
     for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
         if not isinstance(text, str):

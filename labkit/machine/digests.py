@@ -27,6 +27,7 @@ def _add(digest, value: object) -> None:
         digest.update(f"{value.dtype} {tuple(value.shape)}\n".encode())
         digest.update(value.reshape(-1).view(torch.uint8).numpy())
     elif isinstance(value, Mapping):
+        digest.update(f"{len(value)}\n".encode())
         for key in sorted(value):
             _add(digest, f"{key}")
             _add(digest, value[key])

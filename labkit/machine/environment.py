@@ -17,33 +17,30 @@ from labkit.machine import paths
 PACKAGES = (
     "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill".split()
 )
-COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py", "machine/numerics.py")
+COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py") + (
+    ("machine/numerics.py", "machine/digests.py")  # which draws the seeds
+)
 
 
-def _source_sha256() -> str:
-    """Return SHA-256 of the source that computes numbers, without its comments."""
-    package = Path(__file__).parents[1]
+def _source_sha256(package: Path) -> str:
+    """Return SHA-256 of the source of a package that computes numbers, without its comments."""
     files = [file for pattern in COMPUTES for file in sorted(package.glob(pattern))]
     trees = [ast.dump(ast.parse(file.read_text(encoding="utf-8"))) for file in files]
     return hashlib.sha256("\n".join(trees).encode()).hexdigest()
 
 
 # read when labkit is loaded: a kernel goes on with the code it loaded, whatever is edited later
-SOURCE_SHA256 = _source_sha256()
+SOURCE_SHA256 = _source_sha256(Path(__file__).parents[1])
 
 
 def environment(device: str) -> dict:
     """Return what a result depends on besides its settings: versions, machine and device."""
-    on_gpu = device.startswith("cuda")
-    cpu = f"CPU, {torch.get_num_threads()} threads"
     changed = _git("status", "--porcelain", "--", "labkit", "notebooks")
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
         "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
-        "device_name": torch.cuda.get_device_name(device) if on_gpu else cpu,
-        "capability": _capability(device),
-        "cpu": _processor(),
+        **place(device),
         "blas": _linear_algebra(),
         "source_sha256": SOURCE_SHA256,
         "commit": _git("rev-parse", "HEAD"),
@@ -51,11 +48,15 @@ def environment(device: str) -> dict:
     }
 
 
-def _capability(device: str) -> str:
-    """Return which instructions PyTorch uses: 9.0, say, on a GPU, AVX512 on a CPU."""
+def place(device: str) -> dict[str, str]:
+    """Return where bits agree: device, its number of threads instructions, the processor."""
     if device.startswith("cuda"):
-        return ".".join(map(str, torch.cuda.get_device_capability(device)))
-    return torch.backends.cpu.get_cpu_capability()
+        name = torch.cuda.get_device_name(device)
+        capability = ".".join(map(str, torch.cuda.get_device_capability(device)))
+    else:
+        name = f"CPU, {torch.get_num_threads()} threads"
+        capability = torch.backends.cpu.get_cpu_capability()
+    return {"device_name": name, "capability": capability, "cpu": _processor()}
 
 
 def _processor() -> str:

@@ -64,4 +64,5 @@ def check_lock(folder: Path) -> None:
 
 def _owner(lease: SoftFileLease) -> str:
     owner = lease.owner
-    return f"process {owner.pid} on {owner.hostname}" if owner else "nobody that left a name"
+    host = owner and owner.hostname.partition("?pidns")[0]  # filelock's mark of a container
+    return f"process {owner.pid} on {host}" if owner else "nobody that left a name"

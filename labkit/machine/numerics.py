@@ -44,11 +44,21 @@ def deterministic(device: str) -> Iterator[None]:
     torch.utils.deterministic.fill_uninitialized_memory = False  # a help in debugging, and slow
     matmul.allow_tf32 = False
     try:
-        with cudnn.flags(benchmark=False, deterministic=True, allow_tf32=False):
+        with cudnn.flags(enabled=True, deterministic=True, allow_tf32=False):
             yield
     finally:
         torch.use_deterministic_algorithms(before)
         matmul.allow_tf32 = tf32
+
+
+def bf16_works() -> bool:
+    """Tell whether this processor and this PyTorch train an LSTM in bf16: only a try can tell."""
+    try:
+        with torch.autocast("cpu", torch.bfloat16), torch.random.fork_rng(devices=[]):
+            torch.nn.LSTM(8, 16, batch_first=True)(torch.randn(4, 5, 8))[0].sum().backward()
+    except RuntimeError:
+        return False
+    return True
 
 
 def autocast(device: torch.device, precision: str) -> torch.autocast:

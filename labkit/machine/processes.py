@@ -6,14 +6,14 @@ import os
 import subprocess
 import sys
 
-import torch
-
 
 def run_workers(arguments: list[str], workers: int) -> None:
     """Run `labkit` with these arguments in so many processes, which share processors and GPUs.
 
     The k-th worker has the k-th GPU. Raises RuntimeError, when all have ended, if one has failed.
     """
+    import torch  # here: commands that start no worker do without it
+
     threads = max(1, torch.get_num_threads() // workers)
     all_gpus = ",".join(map(str, range(torch.cuda.device_count())))
     gpus = os.environ.get("CUDA_VISIBLE_DEVICES", all_gpus).split(",")

@@ -37,24 +37,27 @@ class Checkpoints:
     def __init__(self, folder: Path, name: str):
         self.folder, self.name = folder, name
         self.identity: dict = {}  # of the training that goes on here
+        self.place: dict = {}  # where it goes on: bits agree on one machine, with as many threads
 
     def recall(self, model, data, config: TrainingConfig | None) -> Run | None:
         """Learn which training this is; checkpoints alone know no finished one."""
         self.identity = identify(model, data, config)
+        self.place = environment.place(config.device if config else "cpu")
 
     def latest(self) -> dict | None:
         """Return the newest state that is whole and this training's, or None."""
         for path in reversed(self._paths().values()):
             try:
                 state = read_state(path)
-                found = state.pop("identity")
+                found, place = state.pop("identity"), state.pop("place")
             except DAMAGED as error:
                 reason = f"{error}".partition("\n")[0]
                 print(f"{path} is damaged or no checkpoint ({reason}): the one before it is taken.")
                 continue
-            if found == self.identity:
+            if (found, place) == (self.identity, self.place):
                 return state
-            print(f"{self.name}: {differences(self.identity, found)}: trained anew.")
+            changed = differences(self.identity | self.place, found | place)
+            print(f"{self.name}: {changed}: trained anew.")
             delete(self.folder, self.name)
             return None
         return None
@@ -65,7 +68,7 @@ class Checkpoints:
         Raises CheckpointError if the disk is full.
         """
         path = self.folder / f"{self.name}.epoch-{epoch}.pt"
-        write_state(path, {"identity": self.identity, **state})
+        write_state(path, {"identity": self.identity, "place": self.place, **state})
         for other, old in self._paths().items():
             if other not in (epoch - 1, epoch):
                 old.unlink(missing_ok=True)
@@ -107,6 +110,7 @@ def identify(model, data, config: TrainingConfig | None) -> dict:
             first = digests.of(model.state_dict(), probe(*inputs))
     used = {"training data": digests.of(data.train), "validation data": digests.of(data.validation)}
     settings = dataclasses.asdict(config) if config else {}
+    settings.pop("device", None)  # says where, not what
     return settings | {"model": first} | used | identify_code()
 
 

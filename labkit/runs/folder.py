@@ -22,10 +22,10 @@ from labkit.runs.checkpoints import DAMAGED, Checkpoints, read_state, write_stat
 from labkit.training import Run, TrainingConfig
 
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
-# Where a result lies, whether it is made again, and how it is labelled make no other run;
+# Where a result lies, whether it is made again, and how it is labelled make no other run.
 NOT_OF_THE_RUN = ("run_dir", "fresh", "lang", "asked")
-# a run that is only begun may go on elsewhere, where its models are trained anew.
-OF_THE_PLACE = ("device", "threads", "labkit's source", "torch")
+# A finished run may be looked at elsewhere; one that is only begun trains its models anew there.
+OF_THE_PLACE, OF_THE_CODE = ("device", "threads"), ("labkit's source", "torch")
 REFERENCE = Path(__file__).parent / "reference"  # results of longer runs that come with the course
 
 
@@ -91,7 +91,9 @@ def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None
     elif finished and there is None:
         raise ValueError(f"{path} holds a result of an older labkit. Choose another run_dir.")
     differ = [key for key in determines if there and there.get(key) != determines[key]]
-    may_differ = ("data",) if finished else ("data", *OF_THE_PLACE)
+    if finished:
+        differ = [key for key in differ if key not in OF_THE_PLACE]
+    may_differ = ("data",) if finished else ("data", *OF_THE_PLACE, *OF_THE_CODE)
     if wrong := [key for key in differ if key not in may_differ]:
         shown = ", ".join(f"{key} ({there.get(key)!r} there)" for key in wrong)
         raise ValueError(
@@ -134,8 +136,11 @@ class Place(Checkpoints):
         self.run_folder.identities[self.name] = self.identity
         path = self.folder / f"{self.name}.weights.pt"
         try:
-            stored = read_state(path) if path.exists() else {"identity": {}}
-            if stored["identity"] == self.identity:
+            stored = read_state(path) if path.exists() else {"identity": {}, "place": {}}
+            same = dict(stored["identity"])
+            if stored["place"] != self.place:  # a model's first bits are another machine's there
+                same["model"] = self.identity["model"]
+            if stored["identity"] and same == self.identity:
                 model = copy.deepcopy(model)
                 model.load_state_dict(stored["weights"])
                 return Run(model, **stored["run"])
@@ -155,7 +160,7 @@ class Place(Checkpoints):
         """Store a trained model, whose checkpoints are then of no more use."""
         about = {key: value for key, value in vars(run).items() if key != "model"}
         weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
-        state = {"identity": self.identity, "weights": weights, "run": about}
+        state = {"identity": self.identity, "place": self.place, "weights": weights, "run": about}
         write_state(self.folder / f"{self.name}.weights.pt", state)
         checkpoints.delete(self.folder, self.name)
 
@@ -242,7 +247,10 @@ class RunFolder:
     def _while_locked(self, write: Callable[[], Path]) -> Path:
         """Write if the folder is ours. A finished run, open to anyone, is locked just for that."""
         if self.finished:
-            locks.lock(self.path)
+            try:
+                locks.lock(self.path)
+            except OSError:  # lent read-only: it is shown, and nothing in it is written anew
+                return self.path
         try:
             locks.check_lock(self.path)
             return write()

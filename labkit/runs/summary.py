@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas
 
 from labkit import tables
-from labkit.labels import word
+from labkit.language import word
 
 
 def summary(result: Mapping, lang: str = "en") -> str:

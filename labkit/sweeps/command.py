@@ -9,69 +9,43 @@ from pathlib import Path
 import click
 
 from labkit.machine import processes
+from labkit.machine.parameters import read_value
 from labkit.machine.signals import clean_end
 
 
 @click.command()
 @click.argument("notebook", type=click.Path(exists=True, dir_okay=False, path_type=Path))
-@click.option(
-    "--grid",
-    multiple=True,
-    metavar="NAME=A,B",
-    help="Try every value, with every value of the other --grid.",
-)
+@click.option("--grid", multiple=True, metavar="NAME=A,B", help="Try all values, in combination.")
 @click.option("--search", multiple=True, metavar="NAME=LOW..HIGH", help="Search within a range.")
-@click.option("--trials", default=0, type=click.IntRange(0), help="How many trials a --search has.")
-@click.option(
-    "-p",
-    "pairs",
-    nargs=2,
-    multiple=True,
-    metavar="NAME VALUE",
-    help="Set another parameter, the same in all trials.",
-)
-@click.option(
-    "--model",
-    default="LSTM",
-    show_default=True,
-    help="The model whose validation accuracy is maximised.",
-)
-@click.option(
-    "--storage",
-    metavar="URL",
-    help="A database or a journal file; the same URL joins. Default: a journal of its own.",
-)
-@click.option(
-    "--workers",
-    default=1,
-    type=click.IntRange(1),
-    help="Processes here, sharing processors; each has a GPU, if any.",
-)
+@click.option("--trials", default=0, type=click.IntRange(0), help="How many a --search has.")
+@click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="For all trials.")
+@click.option("--model", default="LSTM", show_default=True, help="Which model is tuned.")
+@click.option("--storage", metavar="URL", help="A database or journal file; the same URL joins.")
+@click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> None:
-    """Tune the parameters of NOTEBOOK by validation accuracy: a trial is one run, and any number of workers share them.
+    """Tune the parameters of NOTEBOOK by validation accuracy: a trial is one run.
 
-    The same command, on any machine that sees the storage, joins; given again, it goes on or shows the results.
+    The same command, on any machine that sees the storage, joins; given again, it goes on or shows
+    the results. For example: labkit sweep notebooks/02_imdb.ipynb --grid hidden_dim=64,128
     """
+    is_worker = "LABKIT_WORKER" in os.environ  # whoever started the workers shows the results
     with clean_end("the same command goes on"):
-        try:
-            from labkit.machine import processes
-            from labkit.sweeps import report, space
-            from labkit.sweeps import trial as sweeps
-        except ImportError as error:
-            sys.exit(f"{error.name} is not installed: pip install -e '.[sweep]'")
+        from labkit.sweeps import report, space
+        from labkit.sweeps.trial import run
+
         try:
             spaces = space.read_values(grid, ","), space.read_values(search, "..")
-            fixed = {name: space.read_value(value) for name, value in pairs}
+            fixed = {name: read_value(value) for name, value in pairs}
             asked = space.Sweep(notebook.resolve(), *spaces, trials, fixed, model)
             asked.check()
-            if "LABKIT_WORKER" not in os.environ:
+            if not is_worker:
                 click.echo(f"{len(asked.points())} trials, each a run in {asked.folder}")
             if workers > 1:
                 processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            study = sweeps.run(asked, storage)
+            study = run(asked, storage)
         except (ValueError, RuntimeError, OSError) as error:
             sys.exit(f"{error}")
-        if "LABKIT_WORKER" in os.environ:  # whoever started the workers shows the results
+        if is_worker:
             return
         found = report.table(study)
         click.echo(found.drop(columns=["run_dir"]).to_string(index=False))

@@ -1,4 +1,4 @@
-"""Where a study of Optuna lies: a database, or a journal file on a shared folder, mended if its last line is torn."""
+"""Where a study of Optuna lies: a database, or a journal file, mended if its last line is torn."""
 
 from __future__ import annotations
 
@@ -12,14 +12,16 @@ import sqlalchemy
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 
-HEARTBEAT = 10  # seconds: a database hears of a trial so often, and takes it for lost after six times as many
+# seconds: a database hears of a trial so often, and gives it up after six times that
+HEARTBEAT = 10
 BEGINNING = b'{"op_code":'  # of every line of a journal
 
 
 class MendingLock(JournalFileSymlinkLock):
-    """Optuna's lock of a journal; whoever has got it finds, and leaves, whole lines.
+    """Optuna's lock of a journal; whoever has it finds, and leaves, whole lines.
 
-    A line that a full disk or a power cut has torn is cut off: what is written behind it would spoil the journal for all.
+    A line that a full disk or a power cut has torn is removed: what is written behind it would
+    spoil the journal for all.
     """
 
     def __init__(self, journal: Path):
@@ -29,15 +31,15 @@ class MendingLock(JournalFileSymlinkLock):
     def acquire(self) -> bool:
         super().acquire()
         try:
-            _cut_off_torn_line(self.journal)
+            _remove_torn_line(self.journal)
         except BaseException:
             self.release()
             raise
         return True
 
 
-def _cut_off_torn_line(journal: Path) -> None:
-    """Cut off a last line that is torn. Raises ValueError for a file that is no journal, which stays as it is."""
+def _remove_torn_line(journal: Path) -> None:
+    """Remove a last line that is torn; raise ValueError for a file that is no journal."""
     with open(journal, "rb") as file:
         size = file.seek(0, os.SEEK_END)
         file.seek(max(0, size - 1))
@@ -48,19 +50,16 @@ def _cut_off_torn_line(journal: Path) -> None:
     if not all(line.startswith(BEGINNING[: len(line)]) for line in [*whole.splitlines(), torn]):
         raise ValueError("its lines are none of a journal's")
     os.truncate(journal, size - len(torn))
-    print(f"{journal}: the last line was torn and is cut off; what it said is done again.")
+    print(f"{journal}: the last line was torn and is removed; what it said is done again.")
 
 
 def open_storage(url: str) -> BaseStorage:
-    """Open a database by its URL, which hears from living workers, or a journal file by its path.
-
-    Raises ValueError if it cannot be reached or read.
-    """
+    """Open a database by its URL, or a journal by its path; raise ValueError if it cannot be."""
     if "://" in url:
         return _open_database(url)
     path = Path(url).expanduser().resolve()
     try:
-        path.touch()  # never its folder: a name with a slip would be a study of its own
+        path.touch()  # never its folder: a misspelt name would be a study of its own
         lock = MendingLock(path)
         lock.acquire()
         lock.release()
@@ -76,23 +75,28 @@ def open_storage(url: str) -> BaseStorage:
 def _open_database(url: str) -> RDBStorage:
     if url.startswith("sqlite"):
         raise ValueError(
-            "SQLite lets two workers take the same trial: give a journal file or the URL of a PostgreSQL server."
+            "SQLite lets two workers take the same trial: give a journal or a PostgreSQL server."
         )
+    # a connection only while it is needed: a hundred workers would hold more than a server allows
+    how = {"engine_kwargs": {"poolclass": sqlalchemy.pool.NullPool}}
+    how |= {"heartbeat_interval": HEARTBEAT, "grace_period": 6 * HEARTBEAT}
     for _ in range(10):
         try:
-            # a connection only while it is needed: a hundred workers would hold more than a server allows by default
-            how = {"engine_kwargs": {"poolclass": sqlalchemy.pool.NullPool}}
-            return RDBStorage(url, **how, heartbeat_interval=HEARTBEAT, grace_period=6 * HEARTBEAT)
+            return RDBStorage(url, **how)
         except (sqlalchemy.exc.IntegrityError, sqlalchemy.exc.ProgrammingError) as error:
             why = error  # in an empty database another worker is just making the tables
             time.sleep(1)
         except (sqlalchemy.exc.SQLAlchemyError, ImportError, ValueError) as error:
             why = error
-            if not re.search(
-                "too many clients|connection slots", str(error)
-            ):  # all workers of an array begin at once
+            if not re.search("too many clients|connection slots", str(error)):
                 break
-            time.sleep(random.uniform(1, 5))
-    reason = str(getattr(why, "orig", why)).splitlines()[0]
-    shown = re.sub("//.*@", "//…@", url)  # a password may stand there, with any sign in it
-    raise ValueError(f"The storage {shown} cannot be used ({reason}).")
+            time.sleep(random.uniform(1, 5))  # all workers of an array begin at once
+    raise ValueError(_without_password(url, str(getattr(why, "orig", why)).splitlines()[0]))
+
+
+def _without_password(url: str, reason: str) -> str:
+    """Say that a database cannot be used, without what may be a password anywhere in its URL."""
+    secret = re.search("//(.*)@", url)
+    for part in sorted(re.split("[:@]", secret[1]) if secret else [], key=len, reverse=True):
+        reason = reason.replace(part, "…") if part else reason
+    return f"The storage {re.sub('//.*@', '//…@', url)} cannot be used ({reason})."

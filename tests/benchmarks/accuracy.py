@@ -1,14 +1,16 @@
-"""Accuracy on the official data, over seeds: what each architecture reaches with the levers that the log found to help.
+"""Accuracy on the official data, over seeds: what each architecture reaches.
 
-A run that stands in this machine's results already is not repeated, so the script may be stopped and started again.
-Each run scores the test set once, with its best validation epoch. Settings of the text were chosen on validation data; the
-digits' come from trials of which the log has test figures (they differ by a tenth of a point, their intervals by two).
+A run that stands in this machine's results already is not repeated, so the script may be stopped
+and started again. Each run scores the test set once, with its best validation epoch. The settings
+of the text were chosen on validation data; the digits' come from trials of which log.md has test
+figures (they differ by a tenth of a point, their intervals by two).
 usage: accuracy.py [ARM ...] [--seeds 0 1 2]
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import time
 from types import SimpleNamespace
@@ -22,6 +24,7 @@ from labkit import metrics, training
 from labkit.data import imdb, mnist
 from labkit.machine import numerics
 from labkit.models import classifiers, embeddings
+from labkit.training import TrainingConfig
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 DIGITS = {"num_epochs": 20, "learning_rate": 1e-3, "peak": 1.0, "clip_norm": 0.25, "shift": 1}
@@ -40,7 +43,7 @@ TEXT |= {
     "hidden_dim": 128,
     "bidirectional": False,
 }
-# arm: what is trained, its settings, the least mean accuracy, and the seconds allowed on two CPU cores
+# arm: architecture, settings, the least mean accuracy, and the seconds allowed on two CPU cores
 ARMS = {
     "MNIST LeNet": ("LeNet", DIGITS, 0.993, None),
     "MNIST LSTM": ("LSTM", DIGITS | {"peak": 2.0}, 0.992, None),
@@ -53,7 +56,7 @@ ARMS = {
 
 
 def run(arm: str, seed: int) -> dict:
-    """Train and test one arm with one seed; seconds are those of everything, reading the data included."""
+    """Train and test one arm with one seed; `seconds` are those of everything, reading included."""
     name, of, _, _ = ARMS[arm]
     of = SimpleNamespace(**of)
     started = time.perf_counter()
@@ -67,7 +70,6 @@ def run(arm: str, seed: int) -> dict:
         )
     else:
         data = imdb.load(max_len=of.max_len, tail=of.tail)
-        assert of.vectors == "learnt", of
         vectors = embeddings.learn(
             data.train, len(data.vocabulary), spread=getattr(of, "spread", 0.3)
         )
@@ -82,20 +84,11 @@ def run(arm: str, seed: int) -> dict:
             word_dropout=of.word_dropout,
             vectors=vectors,
         )
-    how = {
-        "num_epochs": of.num_epochs,
-        "learning_rate": of.learning_rate,
-        "peak": of.peak,
-        "clip_norm": of.clip_norm,
-    }
-    how |= {
-        "embedding_rate": getattr(of, "embedding_rate", 1.0),
-        "precision": getattr(of, "precision", "fp32"),
-    }
-    trained = training.fit(net, data, name=arm, seed=seed, device=DEVICE, **how)
-    scores = metrics.scores(
-        training.predict(trained.model, data.test, precision=how["precision"]), data.test.y
-    )
+    names = {field.name for field in dataclasses.fields(TrainingConfig)} & set(vars(of))
+    config = TrainingConfig(**{name: vars(of)[name] for name in names}, seed=seed, device=DEVICE)
+    trained = training.fit(net, data, config, name=arm)
+    logits = training.predict(trained.model, data.test, config.precision)
+    scores = metrics.scores(logits, data.test.y)
     return {
         "arm": arm,
         "seed": seed,
@@ -121,7 +114,7 @@ def stored() -> list[dict]:
 
 
 def summary(rows: list[dict]) -> list[dict]:
-    """Return a line an arm: mean test accuracy with its t-interval over the seeds, and the mean seconds."""
+    """Return a line an arm: mean test accuracy with its t-interval over seeds, mean seconds."""
     lines = []
     for arm, (_, _, least, within) in ARMS.items():
         found = [row["test accuracy"] for row in rows if row["arm"] == arm]
@@ -155,7 +148,7 @@ def main() -> None:
     parser.add_argument("arms", nargs="*", help=", ".join(ARMS))
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     given = parser.parse_args()
-    for arm in given.arms or [arm for arm in ARMS if numerics.bf16_pays() or "bf16" not in arm]:
+    for arm in given.arms or [arm for arm in ARMS if numerics.bf16_works() or "bf16" not in arm]:
         if arm not in ARMS:
             parser.error(f"{arm!r} is no arm: choose from {', '.join(ARMS)}")
         for seed in given.seeds:

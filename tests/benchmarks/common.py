@@ -41,7 +41,7 @@ def machine() -> dict:
 
 
 def in_turn(sides: dict[str, Callable[[], object]], repeats: int) -> dict[str, float]:
-    """Return the best seconds of each side, the sides taking turns; the first round only warms up."""
+    """Return the best seconds of each side. They take turns, and the first round only warms up."""
     best = dict.fromkeys(sides, float("inf"))
     for round_ in range(repeats + 1):
         for name, work in sides.items():
@@ -100,7 +100,7 @@ def show(rows: list[dict]) -> None:
 
 
 def arguments(description: str, parts: tuple[str, ...] = ()) -> argparse.Namespace:
-    """Read the command line: `--quick` measures less and saves nothing; parts of a table may be measured alone."""
+    """Read the command line; parts of a table may be measured alone."""
     parser = argparse.ArgumentParser(description=description)
     parser.add_argument(
         "--quick", action="store_true", help="fewer batches and repeats; nothing is saved"

@@ -1,7 +1,7 @@
-"""The plain side of every figure: the loops a first course writes, with a Dataset, a DataLoader and `.item()`.
+"""The plain loops that a first course writes, with a Dataset, a DataLoader and `.item()`.
 
-It runs in a process of its own, so that nothing labkit sets for its process (that tiny numbers count as zero) helps it:
-each line it reads is a piece of work as JSON, which it does and then answers "done".
+They run in a process of their own, so that nothing labkit sets for its process (denormal numbers
+count as 0) helps them. Each line that is read is a piece of work as JSON; the answer is "done".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import re
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from itertools import islice
 
 import numpy as np
@@ -25,7 +26,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Digits(datasets.MNIST):
-    """torchvision's own MNIST, which changes an image each time it is asked for; given the images, it reads no file."""
+    """torchvision's own MNIST, given the images; it changes one each time it is asked for."""
 
     change = transforms.Compose(
         [
@@ -49,11 +50,11 @@ def words(text: str) -> list[str]:
     return re.sub(r"\s+", " ", re.sub(r"[^\w\s]", "", text.lower())).strip().split()
 
 
-def vocabulary(texts: list[str], min_freq: int = 10) -> dict[str, int]:
-    """Number the words of the texts that stand in them often enough."""
+def vocabulary(reviews: Iterable[list[str]], min_freq: int = 10) -> dict[str, int]:
+    """Number the words that stand in the reviews often enough."""
     counts = Counter()
-    for text in texts:
-        counts.update(words(text))
+    for tokens in reviews:
+        counts.update(tokens)
     known = [word for word, count in counts.most_common() if count >= min_freq]
     return {word: number for number, word in enumerate(["<pad>", "<unk>", *known])}
 
@@ -158,10 +159,9 @@ def digits(part: str) -> Digits:
 
 @functools.cache
 def reviews(part: str) -> Reviews:
-    index = (
-        vocabulary(official.read_imdb("train")[0]) if part == "train" else reviews("train").index
-    )
-    return Reviews(*official.read_imdb(part), index)
+    texts, labels = official.read_imdb(part)
+    index = vocabulary(map(words, texts)) if part == "train" else reviews("train").index
+    return Reviews(texts, labels, index)
 
 
 def model(name: str) -> nn.Module:
@@ -176,9 +176,7 @@ def net(task: str, name: str) -> nn.Module:
 
 
 def main() -> None:
-    torch.set_flush_denormal(
-        "flush" in sys.argv[1:]
-    )  # without the word, as PyTorch has it when it starts
+    torch.set_flush_denormal("flush" in sys.argv[1:])  # without it, as PyTorch starts
     for line in sys.stdin:
         work, task, name, batches = json.loads(line)
         criterion = nn.BCEWithLogitsLoss() if task == "imdb" else nn.CrossEntropyLoss()

@@ -1,10 +1,10 @@
-"""Speed against the plain loop: the same models, batch size and number of updates, in turn on the same machine.
+"""Speed against the plain loop: the same models, batch size and number of updates, in turn.
 
-Both sides of a training are timed over the same number of batches of 64; labkit evaluates in batches of 256, as `predict`
-does, and prepares its data beforehand (a second for the digits, two for the reviews), the plain side in every epoch. The plain
-side runs in a process of its own. labkit's batches of
-text are taken at equal steps from all of an epoch's, ordered by length, so that they stand for the whole epoch; the plain
-ones are all padded to 500 words.
+Both sides of a training are timed over the same number of batches of 64. labkit evaluates in
+batches of 256, as `predict` does, and prepares its data beforehand, which takes seconds; the plain
+side prepares them in every epoch. It runs in a process of its own. labkit's batches of text are
+taken at equal steps from all of an epoch's, ordered by length, so that they stand for the whole
+epoch; the plain ones are all padded to 500 words.
 """
 
 from __future__ import annotations
@@ -24,13 +24,9 @@ from torch import nn
 
 from labkit import training
 from labkit.data import imdb, mnist, official, words
-from labkit.machine import numerics
+from labkit.machine.numerics import deterministic
 from labkit.machine.progress import Progress
 from labkit.models import classifiers
-
-BF16 = (
-    numerics.bf16_pays()
-)  # some processors have its instructions and are slower with them: they count as fp32
 
 
 def take(order: list, batches: int, data) -> list:
@@ -41,21 +37,23 @@ def take(order: list, batches: int, data) -> list:
     return [order[int(k)] for k in places]
 
 
-def steps(model: nn.Module, data, batches: int, precision: str):
+def steps(model: nn.Module, data, batches: int) -> Callable[[], None]:
     """Return the work of training `model` over so many batches, as `training.fit` does it."""
     model = model.to(plain.DEVICE)
-    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3, fused=True)
+    config = training.TrainingConfig(num_epochs=1, device=plain.DEVICE)
+    optimizer = torch.optim.Adam(training.groups(model, config), lr=1e-3, fused=True)
+    scheduler = training.one_cycle(optimizer, config, batches)  # a constant rate
     order = take(data.order(64, torch.Generator().manual_seed(0)), batches, data)
 
     def work():
-        with Progress("", batches, "") as progress:
-            training.train_epoch(model, data, order, optimizer, None, 0.0, precision, progress)
+        with Progress("", batches) as progress, deterministic(plain.DEVICE):
+            training.train_epoch(model, data, order, optimizer, scheduler, config, progress)
 
     return work
 
 
 def row(work: str, bound: float, sides: dict, repeats: int, scale: float = 1.0) -> dict:
-    """Time a row of the table: seconds of the plain and the fast side, scaled to the whole work, and their ratio."""
+    """Time a row of the table: seconds of both sides, scaled to the whole work, and their ratio."""
     seconds = {name: value * scale for name, value in common.in_turn(sides, repeats).items()}
     return {
         "work": work,
@@ -66,7 +64,7 @@ def row(work: str, bound: float, sides: dict, repeats: int, scale: float = 1.0) 
 
 
 class Apart:
-    """The other side in its own process, so that nothing labkit sets for its process helps it: a script that reads work."""
+    """A script that reads work, in a process of its own, which nothing labkit sets can help."""
 
     def __init__(self, script: str, *arguments: str):
         command = [sys.executable, str(Path(script)), *arguments]
@@ -89,21 +87,19 @@ def digits_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
     data = mnist.load()
     fast = data.train.to(plain.DEVICE)
     rows = []
-    for name, bound in (("LeNet", 5.0), ("RNN", 3.0), ("LSTM", 3.0 if BF16 else 2.0)):
+    for name, bound in (("LeNet", 5.0), ("RNN", 3.0), ("LSTM", 2.0)):
         net = (
             classifiers.LeNet()
             if name == "LeNet"
             else classifiers.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
         )
-        kind = "bf16" if BF16 and name == "LSTM" else "fp32"
         sides = {
             "plain": apart.work("train", "mnist", name, batches),
-            "labkit": steps(net, fast, batches, kind),
+            "labkit": steps(net, fast, batches),
         }
         size = "" if name == "LeNet" else " 128×2"
-        rows.append(
-            row(f"MNIST training epoch, {name}{size}, {kind}", bound, sides, repeats, 750 / batches)
-        )
+        epoch = f"MNIST training epoch, {name}{size}, fp32"
+        rows.append(row(epoch, bound, sides, repeats, 750 / batches))
         sides = {
             "plain": apart.work("evaluate", "mnist", name, batches),
             "labkit": lambda net=net: training.predict(net, data.test),
@@ -134,19 +130,17 @@ def review_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
     test = data.test.to(plain.DEVICE)
     some = [subset(test, index) for index in take(test.order(256), batches, test)]
     rows = []
-    for name, bound in (("LSTM", 4.0 if BF16 else 2.5), ("RNN", 4.0)):
+    for name, bound in (("LSTM", 2.5), ("RNN", 4.0)):
         net = classifiers.TextClassifier(
-            name, len(data.vocabulary), 100, 256, n_layers=2, dropout=0.5, readout="last"
+            name, len(data.vocabulary), 100, 256, num_layers=2, dropout=0.5, readout="last"
         )
-        kind = "bf16" if BF16 and name == "LSTM" else "fp32"
-        epoch = f"IMDb training epoch, {name} 256×2, 500 words, last, {kind}"
-        fast = steps(net, data.train.to(plain.DEVICE), batches, kind)
+        epoch = f"IMDb training epoch, {name} 256×2, 500 words, last, fp32"
+        fast = steps(net, data.train.to(plain.DEVICE), batches)
         sides = {"plain": apart.work("train", "imdb", name, batches), "labkit": fast}
         rows.append(row(epoch, bound, sides, repeats, 352 / batches))
         sides = {
-            "plain": apart.work(
-                "evaluate", "imdb", name, 4 * batches
-            ),  # 64 reviews in each, where labkit's have 256
+            # 64 reviews in each, where labkit's have 256
+            "plain": apart.work("evaluate", "imdb", name, 4 * batches),
             "labkit": lambda net=net: [training.predict(net, part) for part in some],
         }
         rows.append(
@@ -156,16 +150,16 @@ def review_rows(apart: Apart, batches: int, repeats: int) -> list[dict]:
 
 
 def fair_rows(batches: int, repeats: int) -> list[dict]:
-    """Time the text again with a plain side that takes tiny numbers for zero too: what remains (padding, kept memory)."""
+    """Time the text again with denormal numbers as 0 on both sides: padding and memory remain."""
     apart, data = Apart(plain.__file__, "flush"), imdb.load("official").train.to(plain.DEVICE)
     rows = []
     for name in ("LSTM", "RNN"):
         net = classifiers.TextClassifier(
-            name, int(data.ids.max()) + 1, 100, 256, n_layers=2, dropout=0.5, readout="last"
+            name, int(data.ids.max()) + 1, 100, 256, num_layers=2, dropout=0.5, readout="last"
         )
         sides = {
             "plain": apart.work("train", "imdb", name, batches),
-            "labkit": steps(net, data, batches, "fp32"),
+            "labkit": steps(net, data, batches),
         }
         seconds = {
             side: value * 352 / batches for side, value in common.in_turn(sides, repeats).items()
@@ -181,19 +175,18 @@ def preparation_row(repeats: int) -> dict:
     def slow():
         texts = official.read_imdb("train")[0], official.read_imdb("test")[0]
         tokens = [[plain.words(text) for text in part] for part in texts]
-        index = words.build_vocabulary(tokens[0], 10).index
+        index = plain.vocabulary(tokens[0])
         found["plain"] = [
             index.get(word, 1) for part in tokens for review in part for word in review
         ]
 
     def fast():
-        texts = official.read_imdb("train")[0], official.read_imdb("test")[0]
-        train = words.number(texts[0])
-        known = words.count_vocabulary(train, 10)
-        labels = np.zeros(25_000)
+        train, test = official.read_imdb("train"), official.read_imdb("test")
+        tokens = words.tokenize_all(train[0])
+        known = words.build_vocabulary(tokens, 10)
         parts = [
-            imdb.encode_numbered(part, labels, known, 10**6)
-            for part in (train, words.number(texts[1]))
+            imdb.encode(*train, known, max_len=10**6, tokens=tokens),
+            imdb.encode(*test, known, max_len=10**6),
         ]
         found["labkit"] = torch.cat([part.ids[:-1] for part in parts])
 
@@ -209,7 +202,7 @@ def preparation_row(repeats: int) -> dict:
 
 
 def import_row(repeats: int) -> dict:
-    """`import labkit` over `import torch`, each in a process of its own. labkit's modules load when they are imported."""
+    """Time `import labkit` over `import torch`, each in a process of its own."""
 
     def load(line):
         return lambda: subprocess.run([sys.executable, "-c", line], check=True)

@@ -1,4 +1,4 @@
-"""Render the results of all machines as README's tables: `table.py` prints them, `table.py --write` puts them in."""
+"""Render the results of all machines as tables; `--write` puts them into README.md beside it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 import accuracy
 
 HERE = Path(__file__).parent
-README = HERE.parent.parent / "README.md"
+README = HERE / "README.md"
 MARKS = re.compile(r"(?<=<!-- benchmarks -->\n).*?(?=<!-- /benchmarks -->)", re.DOTALL)
 
 
@@ -38,20 +38,19 @@ def render() -> str:
             versions = {"torch": machine["torch"]} | machine["packages"]
             with_ = ", ".join(f"{name} {version}" for name, version in versions.items())
             rows = accuracy.summary(content["rows"]) if table == "accuracy" else content["rows"]
-            head = f"**{table.capitalize()}**, {machine['processor']}, {machine['threads']} threads, {with_}, {content['date']}:"
+            where = f"{machine['processor']}, {machine['threads']} threads"
+            head = f"**{table.capitalize()}**, {where}, {with_}, {content['date']}:"
             parts.append(f"{head}\n\n{markdown(rows)}\n")
             figure = file.with_name(f"{file.stem}-{table}.png")
             if figure.exists():
-                parts.append(
-                    f"![{table} on {machine['processor']}]({figure.relative_to(HERE.parent.parent).as_posix()})\n"
-                )
+                shown = figure.relative_to(HERE).as_posix()
+                parts.append(f"![{table} on {machine['processor']}]({shown})\n")
     return "\n".join(parts)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--write"]:
-        README.write_text(
-            MARKS.sub(lambda _: render(), README.read_text(encoding="utf-8")), encoding="utf-8"
-        )
+        text = README.read_text(encoding="utf-8")
+        README.write_text(MARKS.sub(lambda _: render(), text), encoding="utf-8")
     else:
         print(render())

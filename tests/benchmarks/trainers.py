@@ -1,9 +1,10 @@
-"""Speed against the trainers a student would pick: the same model, digits, batch and epoch, each as its tutorial shows.
+"""Speed against the trainers a student would pick: the same model, digits, batch and epoch.
 
-Lightning and the Trainer of Hugging Face load through a `DataLoader`, skorch and Keras take arrays; all but Keras, which has
-layers of its own, train the plain model as a student writes it. labkit is timed in the same run; the others have a
-process of their own, so that what labkit sets for its process (how memory is kept, tiny numbers) does not help them. Making
-the model is inside what is timed for them and outside for labkit: a few milliseconds of a second or more.
+Each does it as its tutorial shows. Lightning and the Trainer of Hugging Face load through a
+`DataLoader`, skorch and Keras take arrays; all but Keras, which has layers of its own, train the
+plain model as a student writes it. labkit is timed in the same run; the others have a process of
+their own, so that what labkit sets for its process (kept memory, denormal numbers) does not help
+them. Making the model is timed with them and not with labkit: a few milliseconds of a second.
 Install them first: pip install lightning skorch transformers accelerate keras
 """
 
@@ -189,7 +190,7 @@ def main() -> None:
             if name == "LeNet"
             else classifiers.SequenceClassifier(name, 32, 128, 2, 10, 0.3)
         )
-        sides = {"labkit": speed.steps(net, ours, size // 64, "fp32")}
+        sides = {"labkit": speed.steps(net, ours, size // 64)}
         sides |= {trainer: apart.work(trainer, name, size) for trainer in OTHERS}
         seconds = common.in_turn(sides, 1 if quick else 3)
         ratio = (

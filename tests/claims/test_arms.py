@@ -21,6 +21,7 @@ def test_the_pixels_of_permuted_and_blank_arms():
     assert permuted.shape == x.shape and not torch.equal(permuted, x)
     assert torch.equal(permuted[0].flatten().sort().values, x[0].flatten())
     assert torch.equal(permuted[1] - permuted[0], torch.full((32, 32), 1024.0))
+    assert torch.equal(arms._pixels(x[1:], how["digits LSTM, permuted"]), permuted[1:])
     blank = arms._pixels(x, how["digits LSTM, 32 blank rows"])
     assert blank.shape == (2, 64, 32) and torch.equal(blank[:, :32], x)
     assert blank[:, 32:].unique().tolist() == pytest.approx([-0.1307 / 0.3081])
@@ -58,10 +59,11 @@ def test_models_of_the_arms_of_digits_are_what_they_say(arm):
 def test_an_arm_is_trained_as_the_report_trains(small, monkeypatch):
     """Reference: the plan's batch size and rate; no schedule, no clipping, no other precision."""
     given = []
+    plan.plan()["arms"][ARM] |= {"batch_size": 32, "learning_rate": 0.002}
     monkeypatch.setattr(arms.training, "fit", lambda *how: given.append(how))
     arms.fit(ARM, arms.load(ARM, "reduced"), 7, 20)
     device = arms.settings.choose_device("auto")
-    assert given[0][2] == TrainingConfig(20, 64, 0.001, 7, device, "fp32", 0.0, 0.0, 1.0)
+    assert given[0][2] == TrainingConfig(20, 32, 0.002, 7, device, "fp32", 0.0, 0.0, 1.0)
 
 
 def test_the_golden_loss_is_that_of_four_steps_of_adam_by_hand(small):

@@ -4,13 +4,13 @@ import base64
 import json
 import multiprocessing
 import os
+import shutil
 import signal
 import time
 from collections import Counter
 
 import numpy as np
 import pytest
-import torch
 from click.testing import CliRunner
 
 from labkit.claims import arms, cells, command, ledger, plan
@@ -54,9 +54,11 @@ def test_every_cell_of_a_claim_is_run_once_and_leaves_a_record(small, capsys):
         assert len(record["history"]) == 3
         assert record["claims_sha256"] == plan.plan()["sha256"]
         assert "slope of the log gradient after training" in record["measures"]
+    assert not list((small / "runs").rglob("*.pt"))
+    shutil.rmtree(small / "runs")
     cells.run(["M2"], "reduced")
-    assert capsys.readouterr().out == "", "nothing is run again"
-    assert len(found()) == 4 and not list((small / "runs").rglob("*.pt"))
+    assert capsys.readouterr().out == "" and not (small / "runs").exists(), "nothing is run again"
+    assert len(found()) == 4
     entry = next(each for each in ledger.ledger() if each["id"] == "M2")
     assert entry["seeds"] == [0, 1] and entry["devices"] and entry["torch"]
 
@@ -150,17 +152,22 @@ def test_workers_with_other_claims_share_a_storage_and_no_record_is_kept_twice(b
     assert plan.records("reduced") == records, "the first stays"
 
 
-def test_a_cell_that_kills_its_workers_is_given_up_and_named(small, monkeypatch):
+@pytest.mark.parametrize("shared", [False, True])
+def test_a_cell_that_loses_its_workers_is_given_up_and_named(small, monkeypatch, shared):
+    storage = str(small / "shared.log") if shared else None
     monkeypatch.setattr(cells, "run_cell", lambda *_: 1 / 0)
     monkeypatch.setattr(plan, "comparisons", lambda claim: [{"a": ["digits RNN"], "b": []}])
     for _ in range(2 * 5):  # two cells, five tries
         with pytest.raises(ZeroDivisionError):
-            cells.run(["M5"], "reduced")
-    with pytest.raises(RuntimeError, match="digits RNN, seed 0; digits RNN, seed 1: given up"):
-        cells.run(["M5"], "reduced")
-    (small / "runs" / "claims" / "reduced" / "journal.log").unlink()  # as the message says
+            cells.run(["M5"], "reduced", storage)
+    journal = small / "runs" / "claims" / "reduced" / "journal.log"
+    again = "give another --storage" if shared else f"delete {journal}"
+    message = f"^digits RNN, seed 0; digits RNN, seed 1: given up, .* To try again, {again}.$"
+    with pytest.raises(RuntimeError, match=message):
+        cells.run(["M5"], "reduced", storage)
+    journal.unlink(missing_ok=True)
     with pytest.raises(ZeroDivisionError):
-        cells.run(["M5"], "reduced")
+        cells.run(["M5"], "reduced", str(small / "another.log") if shared else None)
 
 
 def test_what_a_killed_worker_left_half_written_is_removed_and_no_record(begun):
@@ -188,47 +195,6 @@ def test_the_command_says_what_it_begins_and_ends_once_however_many_workers(begu
     monkeypatch.setenv("LABKIT_WORKER", "2")
     done = CliRunner().invoke(command.claims, asked)
     assert done.exit_code == 0 and done.output == "", "a worker leaves it to who has started it"
-
-
-def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkeypatch):
-    begun = []
-
-    class Popen:
-        def __init__(self, command, env):
-            begun.append((command[1:], env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"]))
-
-        def wait(self):
-            return self.ends.pop()
-
-    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
-    Popen.ends = [0, 0, 0]
-    processes.run_workers(["claims", "run"], 3)
-    assert begun == [(["-m", "labkit.cli", "claims", "run"], "2", gpu) for gpu in ("3", "5", "3")]
-    Popen.ends = [0, 1]
-    with pytest.raises(RuntimeError, match="1 of 2 workers failed"):
-        processes.run_workers(["claims", "run"], 2)
-
-
-@pytest.mark.parametrize(("stop", "told"), [(KeyboardInterrupt(), 0), (KeyboardInterrupt(15), 2)])
-def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monkeypatch, stop, told):
-    terminated, ends = [], [stop]
-
-    class Popen:
-        def __init__(self, command, env): ...
-
-        def wait(self):
-            if ends:
-                raise ends.pop()
-
-        def terminate(self):
-            terminated.append(self)
-
-    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
-    with pytest.raises(KeyboardInterrupt):
-        processes.run_workers(["claims", "run"], 2)
-    assert len(terminated) == told
 
 
 @pytest.mark.parametrize("budget", ["reduced", "report"])

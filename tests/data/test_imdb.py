@@ -63,9 +63,8 @@ def test_a_batch_holds_the_words_of_its_reviews(tiny_reviews):
         ids, lengths, y = split.batch(index)
         for row, number in enumerate(index.tolist()):
             alone = tiny_reviews.vocabulary.encode(words.tokenize(split.texts[number]))
-            assert (
-                ids[row, : lengths[row]].tolist() == alone and ids[row, lengths[row] :].sum() == 0
-            )
+            assert ids[row, : lengths[row]].tolist() == alone
+            assert ids[row, lengths[row] :].sum() == 0
 
 
 def test_equal_texts_stay_on_one_side():
@@ -81,11 +80,8 @@ def test_equal_texts_stay_on_one_side():
 def test_sample_splits():
     reviews = imdb.load("sample", num_examples=50)
     whole = sample.sample_imdb()[1]
-    assert [len(part) for part in (reviews.train, reviews.validation, reviews.test)] == [
-        50,
-        2_500,
-        2_500,
-    ]
+    sizes = [len(part) for part in (reviews.train, reviews.validation, reviews.test)]
+    assert sizes == [50, 2_500, 2_500]
     assert len(whole) == 25_000 and whole.sum() == 12_500
     for part in (reviews.validation, reviews.test):  # in proportion among the texts that stand once
         assert abs(int(part.y.sum()) - 1_250) <= 6
@@ -96,18 +92,13 @@ def test_sample_splits():
 @needs_official
 def test_official_splits_and_what_is_known_of_the_files():
     reviews = imdb.load("official", num_examples=None, num_test=2_000, max_len=5)
-    assert [len(part) for part in (reviews.train, reviews.validation, reviews.test)] == [
-        22_500,
-        2_500,
-        2_000,
-    ]
+    sizes = [len(part) for part in (reviews.train, reviews.validation, reviews.test)]
+    assert sizes == [22_500, 2_500, 2_000]
     assert int(reviews.test.y.sum()) == 1_000 and abs(int(reviews.validation.y.sum()) - 1_250) <= 6
     assert set(reviews.train.texts).isdisjoint(reviews.validation.texts)
     again = imdb.load("official", num_examples=10, num_test=2_000, max_len=5)
-    assert (
-        again.test.texts == reviews.test.texts
-        and again.vocabulary.words == reviews.vocabulary.words
-    )
+    assert again.test.texts == reviews.test.texts
+    assert again.vocabulary.words == reviews.vocabulary.words
     train, test = official.read_imdb("train")[0], official.read_imdb("test")[0]
     assert len(set(train) & set(test)) == 123 and len(train) - len(set(train)) == 96
 
@@ -144,13 +135,20 @@ def test_a_right_parquet_file_passes_and_wrong_ones_are_named(tmp_path):
         file, words = what.split(": ")
         with pytest.raises(DataError) as error:
             official.check_imdb(path)
-        assert file in str(error.value) and words in str(error.value).replace("the columns ", ""), (
-            what
-        )
-        assert "Delete it and run `labkit data get imdb`" in str(error.value)
+        said = str(error.value).replace("the columns ", "")
+        assert file in said and words in said, what
+        assert "Delete it and run `labkit data get imdb`" in said
 
 
 def test_the_edition_does_not_depend_on_the_order():
     texts, labels = ["a", "b", "c"], np.array([0, 1, 1])
-    assert imdb.edition(texts, labels) == imdb.edition(texts[::-1], labels[::-1])
-    assert imdb.edition(texts, labels) != imdb.edition(texts, 1 - labels)
+    test = (["d"], np.array([0]))
+    edition = official.edition(texts, labels, *test)
+    assert edition == official.edition(texts[::-1], labels[::-1], *test)
+    others = [
+        (texts, 1 - labels, *test),
+        (texts, labels, ["e"], test[1]),
+        (*test, texts, labels),
+        ([*texts, "d"], np.array([0, 1, 1, 0]), [], np.array([], int)),  # cut in another place
+    ]
+    assert edition not in [official.edition(*other) for other in others]

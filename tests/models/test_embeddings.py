@@ -1,4 +1,6 @@
-"""Embeddings learnt from the reviews: against pairs counted one by one, the formula in plain loops, and known company."""
+"""Word vectors: against pairs counted one by one, the formula in plain loops, and known company."""
+
+import dataclasses
 
 import numpy as np
 import pytest
@@ -13,10 +15,9 @@ TEXTS = ["a good film", "", "a bad film a good end", "zebra", "good bad good"]
 
 @pytest.fixture
 def small():
-    vocabulary = words.build_vocabulary([words.tokenize(text) for text in TEXTS], min_freq=2)
-    return imdb.encode(
-        TEXTS, np.zeros(len(TEXTS)), vocabulary, max_len=2
-    ), vocabulary  # cut for reading, not for counting
+    vocabulary = words.build_vocabulary(words.tokenize_all(TEXTS), min_freq=2)
+    split = imdb.encode(TEXTS, np.zeros(len(TEXTS)), vocabulary, max_len=2)
+    return split, vocabulary  # max_len cuts for reading, not for counting
 
 
 def counted(vocabulary, window):
@@ -39,7 +40,10 @@ def test_neighbours_are_those_counted_one_by_one(small, window):
 
 
 def test_with_every_singular_vector_the_matrix_comes_back(small):
-    """U √S has UᵀU = 1, so its Gram matrix is U S Uᵀ: the polar part (M Mᵀ)^½ of the matrix M of the formula."""
+    """Reference: the polar part (M Mᵀ)^½ of the matrix M of the formula.
+
+    U √S has UᵀU = 1, so its Gram matrix is U S Uᵀ.
+    """
     split, vocabulary = small
     size = len(vocabulary)
     counts = counted(vocabulary, 5)
@@ -67,7 +71,7 @@ def test_words_in_the_same_company_are_nearest():
         for a, b in groups.items()
         for _ in range(200)
     ]
-    vocabulary = words.build_vocabulary([text.split() for text in texts], min_freq=1)
+    vocabulary = words.build_vocabulary(words.tokenize_all(texts), min_freq=1)
     split = imdb.encode(texts, np.zeros(len(texts)), vocabulary, max_len=9)
     vectors = embeddings.learn(split, len(vocabulary), 4)
     near = vocabulary.decode(embeddings.nearest(vocabulary.index["dog"], vectors, 2))
@@ -76,19 +80,16 @@ def test_words_in_the_same_company_are_nearest():
     assert torch.equal(vectors, embeddings.learn(split, len(vocabulary), 4))
 
 
-def test_more_numbers_than_words_are_filled_up_with_zeros(small):
+def test_more_components_than_words_are_filled_up_with_zeros(small):
     split, vocabulary = small
     size = len(vocabulary)
     vectors = embeddings.learn(split, size, size + 3)
-    assert (
-        vectors.shape == (size, size + 3)
-        and not vectors[:, size:].any()
-        and vectors[2:, :size].any()
-    )
+    assert vectors.shape == (size, size + 3)
+    assert not vectors[:, size:].any() and vectors[2:, :size].any()
 
 
 def test_words_without_neighbours_get_zeros():
-    vocabulary = words.build_vocabulary([["good"]], min_freq=1)
+    vocabulary = words.build_vocabulary(words.tokenize_all(["good"]), min_freq=1)
     split = imdb.encode(["good", "", "good"], np.zeros(3), vocabulary, max_len=9)
     assert torch.equal(embeddings.learn(split, len(vocabulary), 4), torch.zeros(3, 4))
 
@@ -103,7 +104,9 @@ def test_a_model_begins_with_them_and_only_with_the_right_shape():
 
 def test_the_embedding_learns_at_its_own_rate():
     net = classifiers.TextClassifier("RNN", 7, 3, 4)
-    whole, (others, table) = training.groups(net, 0.01, 1.0), training.groups(net, 0.01, 0.1)
+    config = training.TrainingConfig(num_epochs=1, learning_rate=0.01)
+    whole = training.groups(net, config)
+    others, table = training.groups(net, dataclasses.replace(config, embedding_rate=0.1))
     assert len(whole) == 1 and len(whole[0]["params"]) == len(list(net.parameters()))
     assert [id(weight) for weight in table["params"]] == [id(net.embedding.weight)]
     assert (others["lr"], table["lr"]) == (0.01, pytest.approx(0.001))

@@ -1,4 +1,4 @@
-"""The written-out tanh recurrence, against `nn.RNN`, finite differences, and what a gradient must never do."""
+"""The written-out recurrence, against `nn.RNN`, and finite differences."""
 
 import pytest
 import torch
@@ -34,7 +34,7 @@ def test_the_gradient_is_that_of_finite_differences():
 
 
 def test_what_it_is_given_is_left_as_it_was():
-    """The arriving gradient may be shared with other nodes, so it must not serve as working space."""
+    """The arriving gradient may be shared with other nodes: it must not serve as working space."""
     a, U = torch.randn(4, 2, 3, requires_grad=True), torch.randn(3, 3, requires_grad=True)
     given, before = torch.ones(4, 2, 3), a.detach().clone()
     TanhSteps.apply(a, U).backward(given)
@@ -78,10 +78,8 @@ def test_what_it_does_not_do_is_refused_and_not_done_wrongly(cell, other):
 @pytest.mark.parametrize("layers", [1, 3])
 def test_the_lstm_is_that_of_pytorch(layers):
     torch.manual_seed(0)
-    theirs, ours = (
-        nn.LSTM(5, 7, layers, batch_first=True),
-        LSTM(5, 7, layers, batch_first=True, dropout=0.0),
-    )
+    theirs = nn.LSTM(5, 7, layers, batch_first=True)
+    ours = LSTM(5, 7, layers, batch_first=True, dropout=0.0)
     ours.load_state_dict(theirs.state_dict())
     x, weight = torch.randn(4, 9, 5), torch.randn(4, 9, 7)
     found = []
@@ -95,7 +93,10 @@ def test_the_lstm_is_that_of_pytorch(layers):
 
 @pytest.mark.parametrize("p", [0.01, 0.3, 0.5, 0.99])
 def test_dropout_drops_its_share_and_keeps_the_mean(p):
-    """A share of n values has a standard deviation of √(p (1 - p) / n); neighbours from one random number are independent."""
+    """Reference: the standard deviation of a share of n values, √(p (1 - p) / n).
+
+    Neighbours that come from one random number are independent.
+    """
     torch.manual_seed(0)
     n = 1_000_003  # no multiple of four
     x = torch.full((n,), 2.0, requires_grad=True)
@@ -103,14 +104,11 @@ def test_dropout_drops_its_share_and_keeps_the_mean(p):
     y.sum().backward()
     dropped = (y == 0).double()
     assert abs(dropped.mean() - p) < 5 * (p * (1 - p) / n) ** 0.5 + 2**-16
-    assert y.max().item() == pytest.approx(2 / (1 - p), rel=1e-3) and torch.equal(
-        x.grad * 2, y.detach()
-    )
+    assert y.max().item() == pytest.approx(2 / (1 - p), rel=1e-3)
+    assert torch.equal(x.grad * 2, y.detach())
     for apart in (1, 2, 3, 4):
         both = (dropped[:-apart] * dropped[apart:]).mean()
         assert abs(both - p * p) < 5 * (p * p * (1 - p * p) / n) ** 0.5 + 2**-15
     assert torch.equal(dropout(x, p, False), x) and torch.equal(dropout(x, 0.0, True), x)
-    assert (
-        torch.equal(dropout(x, 1.0, True), torch.zeros_like(x))
-        and dropout(x.bfloat16(), 0.5, True).dtype == torch.bfloat16
-    )
+    assert torch.equal(dropout(x, 1.0, True), torch.zeros_like(x))
+    assert dropout(x.bfloat16(), 0.5, True).dtype == torch.bfloat16

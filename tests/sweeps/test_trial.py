@@ -1,4 +1,4 @@
-"""Sweeps: what is asked is checked before anything runs, trials are runs, hopeless ones are ended, results are shown."""
+"""Sweeps: what is asked is checked before anything runs, trials are runs, results are shown."""
 
 import json
 import os
@@ -12,14 +12,13 @@ import pandas
 import pytest
 from click.testing import CliRunner
 
-optuna = pytest.importorskip("optuna")
-
-from labkit import settings  # noqa: E402
-from labkit.cli import main  # noqa: E402
+from labkit import settings
+from labkit.cli import main
+from labkit.data import official
 from labkit.machine import locks, paths
 from labkit.runs import checkpoints, notebook
-from labkit.sweeps import space, trial
-from labkit.sweeps.space import Sweep  # noqa: E402
+from labkit.sweeps import report, space, trial
+from labkit.sweeps.space import Sweep
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 TEXT, DIGITS = (paths.ROOT / "notebooks" / f"{name}.ipynb" for name in ("02_imdb", "01_mnist"))
@@ -35,6 +34,15 @@ def test_lists_and_ranges_are_read():
         "readout": ["pool", "last"],
         "bidirectional": [True, False],
     }
+
+
+def test_values_are_read_as_papermill_reads_them():
+    """Reference: papermill's own command line, which takes 007 for 7 and [1] for a text."""
+    from papermill.cli import _resolve_type
+
+    for text in ("007", "1e-3", "True", "None", "0.50", "pool", "1_000", "2024"):
+        (read,) = space.read_values([f"x={text}"], ",")["x"]
+        assert read == _resolve_type(text) and type(read) is type(_resolve_type(text))
 
 
 def test_a_grid_has_every_combination_once():
@@ -57,8 +65,8 @@ def test_the_same_command_has_the_same_name_whatever_the_number_of_trials():
 
 
 def test_workers_that_would_not_do_the_same_do_not_share_a_study(tmp_path, monkeypatch):
-    """By a preset of their own, by data that one of them lacks, by another notebook of this name, by the order of the grid."""
-    monkeypatch.setattr(sources, "choose", lambda *_: "sample")
+    """By another preset, data that one lacks, another notebook of this name, the grid's order."""
+    monkeypatch.setattr(official, "choose", lambda *_: "sample")
     grid = {"hidden_dim": [1, 2], "n_layers": [1, 2]}
     other = tmp_path / "02_imdb.ipynb"
     other.write_text(
@@ -71,7 +79,7 @@ def test_workers_that_would_not_do_the_same_do_not_share_a_study(tmp_path, monke
     ]
     monkeypatch.setenv("LABKIT_PRESET", "full")
     names.append(Sweep(TEXT, grid).name)
-    monkeypatch.setattr(sources, "choose", lambda *_: "official")
+    monkeypatch.setattr(official, "choose", lambda *_: "official")
     names.append(Sweep(TEXT, grid).name)
     assert len(set(names)) == 5
 
@@ -84,14 +92,18 @@ def test_workers_that_would_not_do_the_same_do_not_share_a_study(tmp_path, monke
             "hiden_dim is no parameter of 02_imdb. Did you mean hidden_dim?",
         ),
         (["--grid", "hidden_dim=64,-1"], "hidden_dim = -1 is out of range"),
+        (["--grid", "n_layers=0,1"], "n_layers = 0 means the preset's value"),
+        (["--search", "hidden_dim=0..16", "--trials", "3"], "hidden_dim = 0 means the preset's"),
+        (["--grid", "bidirectional=True,1"], "bidirectional = 1 is of type int"),
+        (["--grid", "hidden_dim=64", "-p", "learning-rate", "0.1"], "Did you mean learning_rate?"),
         (
             ["--grid", "hidden_dim=64..128"],
-            "'hidden_dim=64..128' is a range, which belongs to --search",
+            "'hidden_dim=64..128' is a range: give it to --search",
         ),
         (["--grid", "hidden_dim"], "'hidden_dim' cannot be read"),
         (["--grid", "hidden_dim=[64]"], "'hidden_dim=[64]' cannot be read"),
         (["--grid", "hidden_dim=1", "--grid", "hidden_dim=2"], "cannot be read"),
-        (["--search", "hidden_dim=64,128", "--trials", "3"], "wants a range of numbers"),
+        (["--search", "hidden_dim=64,128", "--trials", "3"], "needs a range of numbers"),
         (["--search", "hidden_dim=512..64", "--trials", "3"], "the lower first"),
         (
             ["--search", "hidden_dim=64..10000", "--trials", "3"],
@@ -130,7 +142,7 @@ def test_what_is_not_allowed_is_said_before_anything_runs(
     arguments, message, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path))
-    monkeypatch.setattr(headless, "run", None)
+    monkeypatch.setattr(notebook, "run", None)
     done = CliRunner().invoke(main, ["sweep", str(TEXT), *arguments])
     assert done.exit_code == 1 and message in str(done.output), done.output
 
@@ -150,26 +162,23 @@ def test_a_notebook_of_somebody_else_is_refused(tmp_path):
 
 @pytest.fixture
 def made_up_runs(tmp_path, monkeypatch):
-    """Runs without a notebook: four epochs, of which each has the accuracy that `accuracy(parameters)` gives."""
+    """Runs without a notebook: four epochs, each as accurate as `accuracy(parameters)` says."""
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
     begun = []
 
     def arrange(accuracy, seconds=0.0):
         del begun[:]
 
-        def run(notebook, output, options):
-            parameters = notebook.yaml.safe_load(notebook.base64.b64decode(options[-1]))
+        def run(_, output, parameters):
             begun.append(parameters)
             output.parent.mkdir(parents=True, exist_ok=True)
             locks.lock(output.parent)
-            history, identity = [], {"a": 1}
+            history = []
             for epoch in range(1, 5):
-                history.append(
-                    {"epoch": epoch, "val_accuracy": accuracy(parameters) + epoch / 1000}
-                )
-                checkpoints.Checkpoints(output.parent, "LSTM").save(
-                    epoch, identity, {"history": history}
-                )
+                reached = accuracy(parameters) + epoch / 1000
+                history.append({"epoch": epoch, "val_accuracy": reached})
+                place = checkpoints.Checkpoints(output.parent, "LSTM")
+                place.save(epoch, {"history": history})
                 time.sleep(seconds)
                 if told.wait(0):
                     told.clear()
@@ -178,15 +187,12 @@ def made_up_runs(tmp_path, monkeypatch):
             (output.parent / "result.json").write_text(json.dumps(result))
             return 0, output
 
-        monkeypatch.setattr(headless, "run", run)
+        monkeypatch.setattr(notebook, "run", run)
         return begun
 
-    monkeypatch.setattr(sweep, "LOOK", 0.1)
+    monkeypatch.setattr(trial, "LOOK", 0.1)
     told = threading.Event()  # what a kernel does when it is interrupted
-    child = type("Kernel", (), {"send_signal": lambda self, number: told.set()})()
-    monkeypatch.setattr(
-        trial.psutil, "Process", lambda: type("Process", (), {"children": lambda self: [child]})()
-    )
+    monkeypatch.setattr(notebook, "interrupt_kernel", told.set)
     return arrange
 
 
@@ -196,7 +202,7 @@ def test_trials_are_compared_by_the_best_validation_accuracy(made_up_runs):
         TEXT, grid={"hidden_dim": [64, 128, 32], "dropout": [0.1, 0.5]}, fixed={"seed": 3}
     )
     study = trial.run(asked)
-    assert cells.best_value == pytest.approx(0.132) and cells.best_params["hidden_dim"] == 128
+    assert study.best_value == pytest.approx(0.132) and study.best_params["hidden_dim"] == 128
     assert len(begun) == 6 and all(
         each["seed"] == 3 and Path(each["run_dir"]).parent == asked.folder for each in begun
     )
@@ -223,7 +229,7 @@ def test_trials_are_compared_by_the_best_validation_accuracy(made_up_runs):
         32,
     ]
     assert record["environment"]["commit"] and "test" not in json.dumps(record["trials"])
-    assert all(len(trial.intermediate_values) == 4 for trial in cells.trials), (
+    assert all(len(each.intermediate_values) == 4 for each in study.trials), (
         "every epoch is reported"
     )
     trial.run(asked)
@@ -238,8 +244,8 @@ def test_small_grids_can_be_shown(made_up_runs, tmp_path, grid):
     made_up_runs(lambda parameters: parameters["hidden_dim"] / 10)
     asked = Sweep(TEXT, grid=grid)
     study = trial.run(asked)
-    assert len(report.table(study)) == len(cells.trials)
-    assert len(report.write(study, asked)) == (4 if len(cells.trials) > 1 else 2)
+    assert len(report.table(study)) == len(study.trials)
+    assert len(report.write(study, asked)) == (4 if len(study.trials) > 1 else 2)
 
 
 def test_a_search_stays_within_its_ranges_and_takes_whole_numbers_where_they_are_wanted(
@@ -261,24 +267,24 @@ def test_a_search_stays_within_its_ranges_and_takes_whole_numbers_where_they_are
 
 
 def test_a_trial_that_others_have_left_behind_is_ended(made_up_runs):
-    """Five good trials and a bad one, which comes last: the median at each epoch is above it. A grid is run whole."""
+    """Five good trials and a bad one, below the median at each epoch. A grid is run whole."""
     begun = made_up_runs(lambda parameters: 0.5 if len(begun) == 6 else 0.9, seconds=0.3)
     asked = Sweep(TEXT, search={"hidden_dim": [11, 99]}, trials=6, fixed={"num_epochs": 4})
     study = trial.run(asked)
-    assert [trial.state.name for trial in cells.trials] == ["COMPLETE"] * 5 + ["PRUNED"] and len(
+    assert [each.state.name for each in study.trials] == ["COMPLETE"] * 5 + ["PRUNED"] and len(
         begun
     ) == 6
-    last = cells.trials[-1].intermediate_values
+    last = study.trials[-1].intermediate_values
     assert 1 <= len(last) < 4 and all(value < 0.6 for value in last.values())
-    assert cells.best_value > 0.9 and report.table(study).iloc[-1]["state"] == "pruned"
+    assert study.best_value > 0.9 and report.table(study).iloc[-1]["state"] == "pruned"
     assert len(list(asked.folder.glob("*/*.pt"))) == 5 * 2, (
-        "the checkpoints of the one that was ended are gone"
+        "the checkpoints of the pruned one are gone"
     )
     begun.clear()
     whole = trial.run(
         Sweep(TEXT, grid={"hidden_dim": [11, 12, 13, 14, 15, 1]}, fixed={"num_epochs": 4})
     )
-    assert [trial.state.name for trial in whole.trials] == ["COMPLETE"] * 6
+    assert [each.state.name for each in whole.trials] == ["COMPLETE"] * 6
 
 
 def test_equal_parameters_of_a_search_have_folders_of_their_own(made_up_runs):
@@ -296,37 +302,34 @@ def test_a_kernel_that_died_is_tried_again_and_a_result_that_is_there_is_not_mad
     made_up_runs(lambda parameters: 0.5)
     whole, codes = notebook.run, [notebook.KERNEL_DIED]
 
-    def run(notebook, output, options):
-        code, output = whole(notebook, output, options)
+    def run(*given):
+        code, output = whole(*given)
         return (codes.pop() if codes else code), output  # killed between the result and its end
 
-    monkeypatch.setattr(headless, "run", run)
+    monkeypatch.setattr(notebook, "run", run)
     study = trial.run(Sweep(TEXT, grid={"hidden_dim": [1]}))
-    assert [trial.state.name for trial in cells.trials] == ["FAIL", "COMPLETE"]
-    assert cells.trials[0].user_attrs["run_dir"] == cells.trials[1].user_attrs["run_dir"]
+    assert [each.state.name for each in study.trials] == ["FAIL", "COMPLETE"]
+    assert study.trials[0].user_attrs["run_dir"] == study.trials[1].user_attrs["run_dir"]
 
 
 def test_a_folder_that_somebody_has_is_waited_for(made_up_runs, monkeypatch):
     begun = made_up_runs(lambda parameters: 0.5)
     tries = []
 
-    def claim(folder):
+    def lock(folder):
         tries.append(folder)
         if len(tries) < 3:
             raise locks.InUseError
 
-    monkeypatch.setattr(trial.files, "claim", claim)
-    monkeypatch.setattr(checkpoints.files, "check_claim", lambda folder: None)
-    assert (
-        trial.run(Sweep(TEXT, grid={"hidden_dim": [1]})).best_value > 0.5
-        and len(tries) == 4
-        and len(begun) == 1
-    )
+    monkeypatch.setattr(locks, "lock", lock)
+    monkeypatch.setattr(locks, "check_lock", lambda folder: None)
+    assert trial.run(Sweep(TEXT, grid={"hidden_dim": [1]})).best_value > 0.5
+    assert len(tries) == 4 and len(begun) == 1
 
 
 def test_a_run_that_fails_is_listed_with_its_reason(made_up_runs, tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
-    monkeypatch.setattr(headless, "run", lambda notebook, output, options: (1, output))
+    monkeypatch.setattr(notebook, "run", lambda _, output, parameters: (1, output))
     asked = Sweep(TEXT, grid={"hidden_dim": [1, 2]})
     study = trial.run(asked)
     table = report.table(study)
@@ -344,8 +347,8 @@ def test_a_run_that_fails_is_listed_with_its_reason(made_up_runs, tmp_path, monk
 
 
 def test_the_script_for_slurm_is_one_that_sbatch_takes(tmp_path):
-    """No SLURM here: the rules are sbatch's. A shell is named first, directives come before commands, and bash can read it."""
-    readme = (paths.ROOT / "README.md").read_text(encoding="utf-8")
+    """The rules are sbatch's: a shell first, directives before commands; and bash can read it."""
+    readme = (paths.ROOT / "labkit" / "sweeps" / "README.md").read_text(encoding="utf-8")
     script = next(block for block in readme.split("```") if "#SBATCH" in block).strip("\n")
     lines = script.splitlines()
     directives = [line for line in lines if line.startswith("#SBATCH ")]
@@ -390,7 +393,7 @@ SMALL = [
 
 @pytest.mark.slow
 def test_two_workers_on_real_notebooks_and_one_is_killed(tmp_path):
-    """A trial that was killed in its training is taken up by another worker, here one with another number of threads."""
+    """A trial killed in its training is taken up by a worker with another number of threads."""
     environment = os.environ | {
         "LABKIT_RUNS": f"{tmp_path}",
         "LABKIT_WORKER": "0",

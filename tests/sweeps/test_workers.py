@@ -1,4 +1,7 @@
-"""Trials shared by workers: none is run twice, a killed worker loses nothing, over a journal and over a real PostgreSQL."""
+"""Trials shared by workers: none is run twice, a killed worker loses nothing.
+
+Over a journal and over a real PostgreSQL.
+"""
 
 import json
 import random
@@ -12,11 +15,10 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import optuna
 import pytest
 
-optuna = pytest.importorskip("optuna")
-
-from labkit.sweeps import storage
+from labkit.sweeps import storage, workers
 
 pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 
@@ -116,10 +118,9 @@ def noted(folder, what):
 
 
 def values(url):
-    storage = storage.open_storage(url)
-    study = optuna.load_study(study_name="study", storage=storage)
+    study = optuna.load_study(study_name="study", storage=storage.open_storage(url))
     return sorted(
-        trial.value for trial in cells.trials if trial.state == optuna.trial.TrialState.COMPLETE
+        trial.value for trial in study.trials if trial.state == optuna.trial.TrialState.COMPLETE
     )
 
 
@@ -165,7 +166,7 @@ def run_here(url, points, run):
 
 
 def test_a_killed_trial_of_a_search_keeps_its_parameters(tmp_path):
-    """Killed after its parameters were drawn: the trial that follows has the same ones, so that its run can go on."""
+    """Killed after its parameters were drawn: the trial that follows has the same ones."""
     url, drawn = f"{tmp_path / 'journal.log'}", []
 
     def run(trial):
@@ -192,8 +193,8 @@ def test_a_trial_that_fails_by_itself_is_not_tried_again(tmp_path):
 
     study = run_here(url, {f"{x}": {"x": x} for x in range(5)}, run)
     assert begun == [0, 1, 2, 3, 4]
-    (failed,) = [trial for trial in cells.trials if trial.state == optuna.trial.TrialState.FAIL]
-    assert failed.user_attrs["failed"] == "3 does not work" and cells.best_value == 4
+    (failed,) = [trial for trial in study.trials if trial.state == optuna.trial.TrialState.FAIL]
+    assert failed.user_attrs["failed"] == "3 does not work" and study.best_value == 4
 
 
 def test_a_point_that_kills_its_workers_is_left_after_some_tries(tmp_path):
@@ -209,7 +210,7 @@ def test_a_point_that_kills_its_workers_is_left_after_some_tries(tmp_path):
         with pytest.raises(SystemExit):
             run_here(url, {f"{x}": {"x": x} for x in range(3)}, run)
     study = run_here(url, {f"{x}": {"x": x} for x in range(3)}, run)
-    assert Counter(begun) == {0: 1, 1: workers.TRIES, 2: 1} and cells.best_value == 2
+    assert Counter(begun) == {0: 1, 1: workers.TRIES, 2: 1} and study.best_value == 2
 
 
 def test_a_trial_may_be_stopped_as_often_as_one_likes(tmp_path):
@@ -233,18 +234,18 @@ def test_more_trials_of_a_search_can_be_asked_for_later(tmp_path):
         study = run_here(
             url, {f"{k}": {} for k in range(number)}, lambda trial: trial.suggest_float("x", 0, 1)
         )
-        assert len(cells.trials) == number
+        assert len(study.trials) == number
     again = run_here(
         f"{tmp_path / 'other.log'}",
         {f"{k}": {} for k in range(5)},
         lambda trial: trial.suggest_float("x", 0, 1),
     )
-    assert [trial.value for trial in again.trials] == [trial.value for trial in cells.trials], (
+    assert [trial.value for trial in again.trials] == [trial.value for trial in study.trials], (
         "one worker: the same search"
     )
 
 
-def test_a_torn_last_line_is_cut_off_and_its_trial_is_run_again(tmp_path, capsys):
+def test_a_torn_last_line_is_removed_and_its_trial_is_run_again(tmp_path, capsys):
     path, begun = tmp_path / "journal.log", []
 
     def run(trial):
@@ -259,7 +260,7 @@ def test_a_torn_last_line_is_cut_off_and_its_trial_is_run_again(tmp_path, capsys
     )  # what said that the last trial had ended
     study = run_here(f"{path}", points, run)
     assert "the last line was torn" in capsys.readouterr().out
-    assert sorted(trial.value for trial in cells.trials if trial.value is not None) == [
+    assert sorted(trial.value for trial in study.trials if trial.value is not None) == [
         0,
         1,
         2,
@@ -267,7 +268,7 @@ def test_a_torn_last_line_is_cut_off_and_its_trial_is_run_again(tmp_path, capsys
     assert all(json.loads(line) for line in path.read_text().splitlines())
 
 
-def test_a_line_torn_while_workers_write_is_cut_off_before_the_next_is_written(tmp_path, capsys):
+def test_a_line_torn_while_workers_write_is_removed_before_the_next_is_written(tmp_path, capsys):
     """The disk was full for a moment: what is written next would stand behind the torn line."""
     path = tmp_path / "journal.log"
 
@@ -288,7 +289,7 @@ def test_a_line_torn_while_workers_write_is_cut_off_before_the_next_is_written(t
 def test_a_point_that_one_worker_has_ended_is_not_missing_because_another_was_killed_at_it(
     tmp_path,
 ):
-    """Both had put it in line; the second was killed before it saw that it came second."""
+    """Both had queued it; the second was killed before it saw that it came second."""
     url = f"{tmp_path / 'journal.log'}"
     study = optuna.create_study(
         study_name="study", storage=storage.open_storage(url), direction="maximize"
@@ -298,8 +299,8 @@ def test_a_point_that_one_worker_has_ended_is_not_missing_because_another_was_ki
         "distributions": {"x": optuna.distributions.IntDistribution(0, 9)},
         "user_attrs": {"point": "1"},
     }
-    cells.add_trial(optuna.trial.create_trial(value=1.0, **known))
-    cells.add_trial(
+    study.add_trial(optuna.trial.create_trial(value=1.0, **known))
+    study.add_trial(
         optuna.trial.create_trial(state=optuna.trial.TrialState.FAIL, user_attrs={"point": "1"})
     )
     assert len(run_here(url, {"1": {"x": 1}}, None).trials) == 2, "nothing is run"
@@ -310,12 +311,12 @@ def test_a_lost_trial_that_was_lost_again_before_it_began_still_keeps_its_parame
     study = optuna.create_study(
         study_name="study", storage=storage.open_storage(url), direction="maximize"
     )
-    cells.enqueue_trial({"x": 0.25}, user_attrs={"point": "0"})
-    cells.tell(cells.ask(), state=optuna.trial.TrialState.FAIL)
+    study.enqueue_trial({"x": 0.25}, user_attrs={"point": "0"})
+    study.tell(study.ask(), state=optuna.trial.TrialState.FAIL)
     assert run_here(url, {"0": {}}, lambda trial: trial.suggest_float("x", 0, 1)).best_value == 0.25
 
 
-def test_a_worker_whose_trial_was_taken_for_lost_lives_on_and_the_other_trial_counts(url, capsys):
+def test_a_worker_whose_trial_was_given_up_lives_on_and_the_other_trial_counts(url, capsys):
     begun = []
 
     def run(trial):
@@ -326,9 +327,9 @@ def test_a_worker_whose_trial_was_taken_for_lost_lives_on_and_the_other_trial_co
         return float(len(begun))
 
     study = run_here(url, {"5": {"x": 5}, "6": {"x": 6}}, run)
-    assert sorted(begun) == [5, 5, 6] and "taken for lost" in capsys.readouterr().out
+    assert sorted(begun) == [5, 5, 6] and "given up as lost" in capsys.readouterr().out
     assert [len(tried) for tried in workers.by_point(study).values()] == [2, 1]
-    assert sorted(trial.value for trial in cells.trials if trial.value) == [2.0, 3.0]
+    assert sorted(trial.value for trial in study.trials if trial.value) == [2.0, 3.0]
 
 
 def test_a_lost_trial_is_tried_again_and_an_error_of_the_run_is_not_hidden(tmp_path):
@@ -391,6 +392,8 @@ def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path, content):
         "postgresql+psycopg://me:secret@",
         "nosuch://me:secret@",
         "postgresql+psycopg://me:se/c:secret@",
+        "postgresql+psycopg://me:Sum@secret9@",
+        "postgresql+psycopg://secret:x@",
     ],
 )
 def test_a_storage_that_cannot_be_reached_is_one_sentence_without_the_password(database):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 
-def names(cells: list[str]) -> list[str]:
+def injected_names(cells: list[str]) -> list[str]:
     """Return the names that papermill has set and that have not been checked yet.
 
     cells: the code that a kernel has run. papermill takes any name and only warns, and a name that

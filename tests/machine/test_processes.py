@@ -1,0 +1,47 @@
+"""Several workers of one command: processes that share a machine and are told when to stop."""
+
+import pytest
+import torch
+
+from labkit.machine import processes
+
+
+def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkeypatch):
+    begun = []
+
+    class Popen:
+        def __init__(self, command, env):
+            begun.append((command[1:], env["OMP_NUM_THREADS"], env["CUDA_VISIBLE_DEVICES"]))
+
+        def wait(self):
+            return self.ends.pop()
+
+    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
+    monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
+    Popen.ends = [0, 0, 0]
+    processes.run_workers(["claims", "run"], 3)
+    assert begun == [(["-m", "labkit.cli", "claims", "run"], "2", gpu) for gpu in ("3", "5", "3")]
+    Popen.ends = [0, 1]
+    with pytest.raises(RuntimeError, match="1 of 2 workers failed"):
+        processes.run_workers(["claims", "run"], 2)
+
+
+@pytest.mark.parametrize(("stop", "told"), [(KeyboardInterrupt(), 0), (KeyboardInterrupt(15), 2)])
+def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monkeypatch, stop, told):
+    terminated, ends = [], [stop]
+
+    class Popen:
+        def __init__(self, command, env): ...
+
+        def wait(self):
+            if ends:
+                raise ends.pop()
+
+        def terminate(self):
+            terminated.append(self)
+
+    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
+    with pytest.raises(KeyboardInterrupt):
+        processes.run_workers(["claims", "run"], 2)
+    assert len(terminated) == told
