@@ -1,7 +1,7 @@
 # make run    execute both notebooks on the best data found and show their results
 # make test   lint, notebooks under nbval, unit tests
 # make lab    open the notebooks in JupyterLab
-# make bench         measure speed, growth and accuracy on this machine (an hour or more), and put them into README
+# make bench         measure speed, growth and accuracy on this machine (an hour or more), and put them into tests/benchmarks/README.md
 # make bench-quick   fail if something has become much slower (five minutes)
 # make soak   200 kills of trainings and of downloads, at random moments of another seed each time
 # make records  renew the records of a quick run, which `make test` compares its own with (five minutes)

@@ -85,7 +85,7 @@ PARAMETERS = {
         "hidden_size": Parameter(128, low=1, high=8_192, unit="units"),
         "num_layers": Parameter(2, low=1, high=32, unit="layers"),
         "dropout": Parameter(0.3, low=0.0, high=0.99, unit="share of values"),
-        "shift": Parameter(1, low=0, high=16, unit="pixels"),
+        "shift": Parameter(1, low=0, high=4, unit="pixels"),
     },
     "02_imdb": COMMON
     | {

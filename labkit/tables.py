@@ -75,7 +75,7 @@ def worst_pairs(
     rows = {}
     for name, test in tests.items():
         first, second, times = metrics.worst_pair(test["confusion"])
-        pair = f"{word(classes[first], lang)} / {word(classes[second], lang)}"
+        pair = f"{word(classes[first], lang)} / {word(classes[second], lang)}" if times else "–"
         rows[name] = {"worst pair": pair, "times": times}
     return _frame(rows, lang)
 

@@ -37,7 +37,7 @@ def _add(digest, value: object) -> None:
         digest.update(f"{len(value)}\n".encode())
         for part in value:
             _add(digest, part)
-    elif isinstance(value, (str, int, float, bool, type(None))):
+    elif isinstance(value, (str, int, float, bool, type(None), np.generic)):
         digest.update(f"{value!r}\n".encode())
     else:  # an object of the reader's own
         _add(digest, vars(value))

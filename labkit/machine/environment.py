@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib.metadata
+import io
 import platform
 import subprocess
+import tokenize
 from pathlib import Path
 
 import torch
@@ -25,8 +26,18 @@ COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py") + (
 def _source_sha256(package: Path) -> str:
     """Return SHA-256 of the source of a package that computes numbers, without its comments."""
     files = [file for pattern in COMPUTES for file in sorted(package.glob(pattern))]
-    trees = [ast.dump(ast.parse(file.read_text(encoding="utf-8"))) for file in files]
-    return hashlib.sha256("\n".join(trees).encode()).hexdigest()
+    texts = [_without_comments(file.read_text(encoding="utf-8")) for file in files]
+    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+
+
+def _without_comments(source: str) -> str:
+    """Return source without comments and empty lines: the same text in every Python version."""
+    lines = source.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.COMMENT:
+            row, column = token.start
+            lines[row - 1] = lines[row - 1][:column]
+    return "\n".join(line.rstrip() for line in lines if line.strip())
 
 
 # read when labkit is loaded: a kernel goes on with the code it loaded, whatever is edited later
@@ -56,7 +67,8 @@ def place(device: str) -> dict[str, str]:
     else:
         name = f"CPU, {torch.get_num_threads()} threads"
         capability = torch.backends.cpu.get_cpu_capability()
-    return {"device_name": name, "capability": capability, "cpu": _processor()}
+    threads = f"{torch.get_num_threads()}"  # a model's first bits are the CPU's, also with a GPU
+    return {"device_name": name, "capability": capability, "cpu": _processor(), "threads": threads}
 
 
 def _processor() -> str:

@@ -94,24 +94,34 @@ class Checkpoints:
 def identify(model, data, config: TrainingConfig | None) -> dict:
     """Name what decides a training's numbers: settings, data, code, and the model at its start.
 
-    A model is known by its first weights and by its logits for one batch, with dropout at work: a
-    changed `forward` or a changed dropout is another model. The linear one has no first weights: it
-    is known by its settings and by what it makes of a few texts.
+    A model is known by what it is made of, its first weights and its logits for one batch, with
+    dropout at work: a changed `forward` or a changed dropout is another model. The linear one has
+    no first weights: what it makes of a few texts stands for them. Data are known by what they hold
+    and by one batch.
     """
-    if isinstance(model, LinearModel):
-        few = [model.terms.build_analyzer()(text) for text in data.train.texts[:20]]
-        first = digests.of(f"{model!r}", few)
-    else:
-        probe = copy.deepcopy(model).cpu().train()
-        order = data.validation.order(32)
-        *inputs, _ = data.validation.batch(order[len(order) // 2])
-        with torch.no_grad(), torch.random.fork_rng(devices=[]):
-            torch.manual_seed(0)
-            first = digests.of(model.state_dict(), probe(*inputs))
-    used = {"training data": digests.of(data.train), "validation data": digests.of(data.validation)}
     settings = dataclasses.asdict(config) if config else {}
     settings.pop("device", None)  # says where, not what
-    return settings | {"model": first} | used | identify_code()
+    order = data.train.order(32, torch.Generator().manual_seed(0))
+    shown = data.validation.order(32)
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        batch = data.train.batch(order[0])
+        *inputs, _ = data.validation.batch(shown[len(shown) // 2])
+        if isinstance(model, LinearModel):
+            first = [model.terms.build_analyzer()(text) for text in data.train.texts[:20]]
+        else:
+            probe = copy.deepcopy(model).cpu().train()
+            first = [model.state_dict(), probe(*inputs)]
+    return (
+        settings
+        | identify_code()
+        | {
+            "model": f"{type(model).__qualname__} {model!r}",
+            "model's first bits": digests.of(first),
+            "training data": digests.of(data.train, batch),
+            "validation data": digests.of(data.validation),
+        }
+    )
 
 
 def identify_code() -> dict[str, str]:

@@ -49,9 +49,12 @@ def read_result(path: Path) -> dict:
         raise ValueError(f"{path.parent}: no finished run here ({path.name} is not there; {why}).")
     try:
         result = json.loads(path.read_text(encoding="utf-8-sig"))
-        if result["notebook"] in settings.PARAMETERS and result["models"] and result["environment"]:
+        whole = result["parameters"]["threads"] and all(
+            m["test"] for m in result["models"].values()
+        )
+        if result["notebook"] in settings.PARAMETERS and whole and result["environment"]:
             return result
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         pass
     raise ValueError(f"{path} is no result of a run, or damaged.")
 

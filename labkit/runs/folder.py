@@ -12,7 +12,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import matplotlib.figure
-from torch import Tensor
+from torch import Tensor, nn
 
 from labkit import metrics, training
 from labkit.machine import digests, environment, files, locks, paths
@@ -69,6 +69,8 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
         print(
             "This run is finished: its results are shown, not made again. fresh = True starts over."
         )
+    elif not any(path.glob("*.pt")):
+        print("Nothing was trained yet with these settings, data and code: every model is trained.")
     result = {
         "notebook": config.notebook,
         "preset": config.preset,
@@ -90,6 +92,8 @@ def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None
         finished, there = None, None
     elif finished and there is None:
         raise ValueError(f"{path} holds a result of an older labkit. Choose another run_dir.")
+    if not finished:
+        locks.lock(path)  # another process may just have taken the result away
     differ = [key for key in determines if there and there.get(key) != determines[key]]
     if finished:
         differ = [key for key in differ if key not in OF_THE_PLACE]
@@ -137,12 +141,14 @@ class Place(Checkpoints):
         path = self.folder / f"{self.name}.weights.pt"
         try:
             stored = read_state(path) if path.exists() else {"identity": {}, "place": {}}
-            same = dict(stored["identity"])
-            if stored["place"] != self.place:  # a model's first bits are another machine's there
-                same["model"] = self.identity["model"]
-            if stored["identity"] and same == self.identity:
+            found, elsewhere = dict(stored["identity"]), stored["place"] != self.place
+            if found and elsewhere and self.run_folder.finished:  # to be looked at, bits or not
+                found["model's first bits"] = self.identity["model's first bits"]
+                elsewhere = False
+            if found == self.identity and not elsewhere:
                 model = copy.deepcopy(model)
                 model.load_state_dict(stored["weights"])
+                model = model.to(config.device) if isinstance(model, nn.Module) else model
                 return Run(model, **stored["run"])
         except DAMAGED as error:
             reason = f"{error}".partition("\n")[0]
@@ -151,8 +157,8 @@ class Place(Checkpoints):
                 "run_dir."
             ) from error
         if stored["identity"]:
-            changed = checkpoints.differences(self.identity, stored["identity"])
-            print(f"{self.name}: {changed}: trained anew.")
+            now, then = self.identity | self.place, stored["identity"] | stored["place"]
+            print(f"{self.name}: {checkpoints.differences(now, then)}: trained anew.")
         self.run_folder.reopen()
         return None
 

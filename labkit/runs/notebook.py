@@ -144,7 +144,7 @@ def run_folder(notebook: Path) -> Path | None:
 def printed(notebook: Path) -> str:
     """Return what an executed notebook printed; raise ValueError if it is no notebook."""
     outputs = (output for cell in _read(notebook).cells for output in cell.get("outputs", []))
-    return "".join(output.get("text", "") for output in outputs)
+    return "\n".join(output.get("text", "") for output in outputs)
 
 
 def code(notebook: Path) -> str:

@@ -42,7 +42,8 @@ class Sweep:
         config = self._resolved(self.fixed)
         code = [environment.SOURCE_SHA256, notebook.code(self.notebook)]
         same = [*code, config.preset, config.data_source, config.precision]
-        space = json.dumps([same, self.grid, self.search, self.fixed, self.model])
+        fixed = dict(sorted(self.fixed.items()))  # their order says nothing
+        space = json.dumps([same, self.grid, self.search, fixed, self.model])
         return f"{self.notebook.stem}-{hashlib.sha256(space.encode()).hexdigest()[:8]}"
 
     @property

@@ -1,6 +1,7 @@
 """The run folder: a result is whole or not there, never another run's, and never another code's."""
 
 import json
+import re
 import unicodedata
 
 import pytest
@@ -260,7 +261,7 @@ def test_an_edited_model_is_trained_anew_and_the_others_are_recalled(
     capsys.readouterr()
     _, again, new = run_it(config, tiny_digits, make_nets(LeNet=changed))
     said = capsys.readouterr().out
-    assert "LeNet: model changed since it was trained here: trained anew" in said
+    assert re.search("LeNet: .*first bits changed since it was trained here: trained anew", said)
     assert "LSTM: " not in said and new["models"]["LSTM"] == result["models"]["LSTM"]
     assert new["models"]["LeNet"]["history"] != result["models"]["LeNet"]["history"]
     assert json.loads((folder.path / "result.json").read_text()) == new
@@ -280,7 +281,7 @@ def test_an_edited_dropout_is_another_model(config, tiny_reviews, capsys, dropou
     run_it(config, tiny_reviews, {"LSTM": net(0.3)})
     assert "trained anew" not in capsys.readouterr().out
     run_it(config, tiny_reviews, {"LSTM": net(0.5)})
-    assert "LSTM: model changed since it was trained here" in capsys.readouterr().out
+    assert "first bits changed since it was trained here: trained anew" in capsys.readouterr().out
 
 
 def blank(data):
@@ -416,6 +417,43 @@ def test_a_finished_run_is_shown_on_another_machine_with_other_threads(
     net = make_nets()["LeNet"]
     net.layers[0].bias.data.add_(1e-7)
     assert run_it(config, tiny_digits, make_nets(LeNet=net))[2] == result
+
+
+def test_a_begun_run_is_not_recalled_on_another_machine_or_after_an_edit_there(
+    config, tiny_digits, tmp_path, monkeypatch, capsys, interrupt_in
+):
+    """Its first model is finished, the run is not; the reference is the same run made elsewhere."""
+    edited = make_nets(LeNet=with_layer(seeded(LeNet)))
+    here = environment.place("cpu")
+    for name, nets in (("same", make_nets()), ("edited", edited)):
+        config.run_dir = str(tmp_path / f"reference {name}")
+        expected = weights(run_it(config, tiny_digits, nets)[2])
+        config.run_dir = str(tmp_path / name)
+        interrupt_in(epoch=4)
+        with pytest.raises(KeyboardInterrupt):
+            run_it(config, tiny_digits)
+        capsys.readouterr()
+        with monkeypatch.context() as elsewhere:
+            elsewhere.setattr(environment, "place", lambda _: here | {"cpu": "another"})
+            assert weights(run_it(config, tiny_digits, nets)[2]) == expected
+        said = capsys.readouterr().out
+        assert re.search("LeNet: .*cpu changed since it was trained here: trained anew", said)
+
+
+def test_an_edited_batch_is_other_data(config, tiny_digits, capsys):
+    """The reader's own class holds the same, and gives other batches."""
+
+    class Mirrored(mnist.Split):
+        def batch(self, index):
+            x, y = super().batch(index)
+            return x.flip(2), y
+
+    part = tiny_digits.train
+    data = type(tiny_digits)(**vars(tiny_digits) | {"train": Mirrored(part.x, part.y)})
+    config.run_dir = str(open_run(config, tiny_digits).path)
+    run_it(config, tiny_digits)
+    run_it(config, data)
+    assert "LeNet: training data changed since it was trained here" in capsys.readouterr().out
 
 
 def test_fresh_never_removes_the_other_notebooks_result(config, tiny_digits, tmp_path):
