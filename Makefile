@@ -50,11 +50,12 @@ lab: $(READY)
 
 bench: $(READY)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[bench]'
-	for script in speed trainers growth accuracy; do $(BIN)/python tests/benchmarks/$$script.py || exit 1; done
+	for script in speed neighbour trainers growth accuracy; do $(BIN)/python tests/benchmarks/$$script.py || exit 1; done
 	$(BIN)/python tests/benchmarks/table.py --write
 
 bench-quick: $(READY)
 	$(BIN)/python tests/benchmarks/speed.py --quick
+	$(BIN)/python tests/benchmarks/neighbour.py --quick
 
 soak: $(READY)
 	LABKIT_KILLS=200 LABKIT_SEED=$$$$ $(BIN)/pytest -s tests/faults -k killed_at_random_moments

@@ -5,11 +5,14 @@ from __future__ import annotations
 import os
 from types import SimpleNamespace
 
+from labkit import training  # first: it tells PyTorch's threads how to wait
+
+# isort: split
+
 import numpy as np
 import pytest
 import torch
 
-from labkit import training
 from labkit.data import imdb, mnist, words
 
 os.environ["TQDM_DISABLE"] = "1"

@@ -1,4 +1,4 @@
-"""A progress bar for long work where a person watches, and nothing where nobody does."""
+"""How a training shows itself: a line an epoch, and between two a bar where a person watches."""
 
 from __future__ import annotations
 
@@ -9,30 +9,47 @@ import time
 from torch import Tensor
 from tqdm import tqdm
 
-LONG = 120  # seconds: from here on a person is told beforehand
-WARM_UP, TIMED = 3, 20  # steps: the first are slower than the rest
-
 
 def watched() -> bool:
-    """Tell whether a person is likely to look on: a terminal, JupyterLab or VS Code, and no CI."""
+    """Tell whether a person looks on: at a terminal, or at a notebook that may ask questions."""
     if os.environ.get("CI") or os.environ.get("TQDM_DISABLE"):
         return False
-    return sys.stderr.isatty() or "JPY_SESSION_NAME" in os.environ or "VSCODE_PID" in os.environ
+    if kernel := _kernel():  # papermill, nbval and nbconvert say that nobody could answer
+        return kernel.get_parent("shell").get("content", {}).get("allow_stdin", False)
+    return sys.stderr.isatty()
+
+
+def _kernel():
+    """Return the kernel that this process is, None for any other process."""
+    ipython = sys.modules.get("IPython")
+    return getattr(ipython.get_ipython(), "kernel", None) if ipython else None
 
 
 class Progress:
-    """Counts the steps of a training, `total` of them; used as a context manager."""
+    """Counts the steps of a training, `total` of them; used as a context manager.
+
+    A person at a terminal sees a bar, one at a notebook a line of text that changes in place (a bar
+    would be a red block there, and stay); a log gets the lines of the epochs alone.
+    """
 
     def __init__(self, name: str, total: int):
-        self.name, self.total, self.steps = name, total, 0
+        self.name, self.total, self.steps, self.lines = name, total, 0, []
+        self.bar = self.live = None
 
     def __enter__(self) -> Progress:
-        how = {"unit": "step", "mininterval": 0.5, "leave": False, "disable": not watched()}
-        self.bar = tqdm(total=self.total, desc=self.name, **how)
+        self.started = self.shown = time.perf_counter()
+        if watched() and _kernel():
+            from IPython.display import display
+
+            self.live = display({"text/plain": self.name}, raw=True, display_id=True)
+        elif watched():
+            how = {"unit": "step", "mininterval": 0.5, "leave": False}
+            self.bar = tqdm(total=self.total, desc=self.name, **how)
         return self
 
     def __exit__(self, raised: type | None, *_: object) -> None:
-        self.bar.close()
+        if self.bar is not None:
+            self.bar.close()
         if raised is KeyboardInterrupt:
             print(
                 f"{self.name}: stopped after {self.steps:,} of {self.total:,} steps. "
@@ -40,18 +57,36 @@ class Progress:
             )
 
     def step(self, total_loss: Tensor, num_correct: Tensor, num_seen: int) -> None:
-        """Count one step; the sums so far become numbers only when they are drawn."""
+        """Count one step; the sums so far become numbers only when they are shown."""
         self.steps += 1
-        if self.steps == WARM_UP:
-            self.started = time.perf_counter()
-        if self.steps == WARM_UP + TIMED:
-            seconds = (time.perf_counter() - self.started) / TIMED * self.total
-            if seconds > LONG:
-                less = "Fewer epochs or examples take less."
-                tqdm.write(f"{self.name}: {in_words(seconds)} of training. {less}", sys.stdout)
-        if self.bar.update() and not self.bar.disable:
-            loss, accuracy = float(total_loss) / num_seen, float(num_correct) / num_seen
-            self.bar.set_postfix_str(f"loss {loss:.3f}, accuracy {accuracy:.1%}")
+        if self.bar is not None and self.bar.update():
+            self.bar.set_postfix_str(_reached(total_loss / num_seen, num_correct / num_seen))
+        elif self.live and time.perf_counter() - self.shown > 0.5:
+            self.shown = time.perf_counter()
+            reached = _reached(total_loss / num_seen, num_correct / num_seen)
+            self._update(f"step {self.steps:,} of {self.total:,}, {reached}{self._left()}")
+
+    def epoch(self, number: int, of: int, loss: float, val_accuracy: float) -> None:
+        """Say in a line what an epoch has reached."""
+        reached = f"loss {loss:.3f}, validation accuracy {val_accuracy:.1%}"
+        line = f"{self.name}, epoch {number} of {of}: {reached}{self._left()}"
+        self.lines.append(line)
+        if self.live:
+            self._update("")
+        else:
+            tqdm.write(line, sys.stdout)
+
+    def _left(self) -> str:
+        seconds = (time.perf_counter() - self.started) / self.steps * (self.total - self.steps)
+        return f", {in_words(seconds)} left" if self.steps < self.total else ""
+
+    def _update(self, now: str) -> None:
+        text = "\n".join([*self.lines, f"{self.name}: {now}" if now else ""]).rstrip()
+        self.live.update({"text/plain": text}, raw=True)
+
+
+def _reached(loss: Tensor, accuracy: Tensor) -> str:
+    return f"loss {float(loss):.3f}, accuracy {float(accuracy):.1%}"
 
 
 def in_words(seconds: float) -> str:

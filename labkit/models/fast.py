@@ -7,11 +7,30 @@ Shapes: T steps, N examples, D features a step, H hidden units.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+SMALL = 2**21  # multiplications of a step: 64 examples with 128 units have half as many
+
+
+@contextlib.contextmanager
+def threads_for(multiplications: int) -> Iterator[None]:
+    """Multiply small matrices with one thread: to wait for a second takes longer than its share.
+
+    Beside another busy program it takes far longer: the second thread has lost its processor.
+    """
+    threads = torch.get_num_threads()
+    if multiplications <= SMALL:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class TanhSteps(torch.autograd.Function):
@@ -24,8 +43,9 @@ class TanhSteps(torch.autograd.Function):
         states, transposed = a.clone(), U.t().contiguous()
         steps = states.unbind(0)
         steps[0].tanh_()
-        for before, now in itertools.pairwise(steps):
-            now.addmm_(before, transposed).tanh_()  # in place: no step is copied
+        with threads_for(U.numel() * a.shape[1]):
+            for before, now in itertools.pairwise(steps):
+                now.addmm_(before, transposed).tanh_()  # in place: no step is copied
         ctx.save_for_backward(states, U)
         return states
 
@@ -40,10 +60,11 @@ class TanhSteps(torch.autograd.Function):
         # what reaches a state becomes, in place, what reaches its a
         grad_a = grad_states.clone(memory_format=torch.contiguous_format)
         steps, grads = states.unbind(0), grad_a.unbind(0)
-        for t in reversed(range(len(steps))):
-            torch.ops.aten.tanh_backward.grad_input(grads[t], steps[t], grad_input=grads[t])
-            if t:
-                grads[t - 1].addmm_(grads[t], U)
+        with threads_for(U.numel() * grad_a.shape[1]):
+            for t in reversed(range(len(steps))):
+                torch.ops.aten.tanh_backward.grad_input(grads[t], steps[t], grad_input=grads[t])
+                if t:
+                    grads[t - 1].addmm_(grads[t], U)
         return grad_a, grad_a[1:].flatten(0, 1).t() @ states[:-1].flatten(0, 1)
 
 

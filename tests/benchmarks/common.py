@@ -12,8 +12,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import labkit  # noqa: F401  first: it tells PyTorch's threads how to wait
+
+# isort: split
+
 import torch
 
+# what OpenMP does by itself, with GNU's library and with LLVM's: the way of a process without labkit
+SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
 RESULTS = Path(__file__).parent / "results"
 
 
