@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import datetime
-import math
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -121,7 +120,7 @@ def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = No
             reached[f"slope of the log gradient {when} training"] = slope
     right = (metrics.predictions(logits) == data.test.y).numpy()
     record = {"arm": arm, "seed": seed, "budget": budget, "settings": how | size}
-    record |= {"measures": reached, "test": test, "golden": arms.golden(arm, budget)}
+    record |= {"measures": reached, "test": test}
     record |= {name: value for name, value in vars(run).items() if name != "model"}
     record["weights_sha256"] = digests.weights_sha256(run.model.state_dict())
     # one bit a test example, in their order
@@ -129,16 +128,3 @@ def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = No
     record["data"] = {"source": data.source, "sha256": data.sha256}
     record |= {"claims_sha256": plan.plan()["sha256"], "date": f"{datetime.date.today()}"}
     return record | {"environment": environment.environment(device)}
-
-
-def stale(budget: str) -> list[str]:
-    """Return the cells whose arm now has another golden loss, so that results would differ."""
-    records = plan.records(budget)
-    now = {arm: arms.golden(arm, budget) for arm in {record["arm"] for record in records}}
-    return [
-        f"{record['arm']}, seed {record['seed']}: "
-        f"golden loss {record['golden']:.6f} then, {now[record['arm']]:.6f} now"
-        for record in records
-        # other machines differ by less
-        if not math.isclose(now[record["arm"]], record["golden"], rel_tol=1e-4)
-    ]

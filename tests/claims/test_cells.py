@@ -1,7 +1,6 @@
 """The cells: each is run once, leaves one whole record, and goes on where it was killed."""
 
 import base64
-import json
 import multiprocessing
 import os
 import shutil
@@ -210,14 +209,3 @@ def test_without_the_official_data_it_says_so_and_fetches_nothing(tmp_path, monk
     done = CliRunner().invoke(command.claims, ["run", "M2", "--budget", budget])
     assert done.exit_code == 1 and message in done.output
     assert not (tmp_path / "runs").exists(), "no try of a cell is counted as lost"
-
-
-def test_a_record_whose_source_would_now_give_another_result_is_stale(small):
-    cells.run(["M2"], "reduced")
-    assert cells.stale("reduced") == []
-    path = plan.record_path(ARM, 0, "reduced")
-    record = json.loads(path.read_text())
-    record["golden"] *= 1.001
-    path.write_text(json.dumps(record))
-    (line,) = cells.stale("reduced")
-    assert line.startswith("digits LSTM, seed 0: golden loss ")
