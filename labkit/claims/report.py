@@ -104,7 +104,7 @@ def _rows(found: pandas.DataFrame) -> str:
 
 
 def write() -> None:
-    """Put the tables into README.md beside the records, and write ledger.json and claims.png there.
+    """Put the tables into README.md and claims.png beside the records, and renew ledger.json.
 
     Raises ValueError outside a checkout, and if the README has lost its marks.
     """
@@ -120,7 +120,7 @@ def write() -> None:
         raise ValueError(f"{readme} lacks {' or '.join(MARKS)}: put them around its tables.")
     finite = json.loads(json.dumps(entries), parse_constant=lambda _: None)  # JSON has no infinity
     content = {"claims_sha256": plan.plan()["sha256"], "claims": finite}
-    files.write_json(plan.RECORDS / "ledger.json", content)
+    files.write_json(ledger.SHIPPED, content)
     files.write_text(readme, new)
     save = functools.partial(figure.claim_dots(entries).savefig, dpi=150, format="png")
     files.write_whole(plan.RECORDS / "claims.png", save)

@@ -30,6 +30,8 @@ def begun(small, monkeypatch):
         time.sleep(0.2)
         test = {"accuracy": 0.5}
         made = {"arm": arm, "seed": seed, "budget": budget, "test": test, "train_seconds": 0.0}
+        where = {"device_name": "a CPU", "versions": {"torch": "9"}}
+        made |= {"measures": {}, "history": [], "diverged": {"epoch": 1}, "environment": where}
         return made | {"nonce": time.time_ns()}
 
     monkeypatch.setattr(cells, "run_cell", run_cell)
