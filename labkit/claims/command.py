@@ -24,8 +24,7 @@ def claims() -> None:
     help="Default: report on a GPU, else reduced.",
 )
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
-@click.option("--storage", metavar="URL", help="A database or journal file to share the work by.")
-def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | None) -> None:
+def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
     """Run the cells that the claims IDS (default: all) need and that have no record yet.
 
     The same command, given again or at the same time, shares the work; what was stopped goes on.
@@ -42,7 +41,7 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | N
                 click.echo(f"budget {budget}: {len(asked)} cells to run. Arms: {arms}")
             if workers > 1:
                 processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            cells.run(ids, budget, storage)
+            cells.run(ids, budget)
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
             sys.exit(f"{error}")
         if alone:
