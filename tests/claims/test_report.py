@@ -2,11 +2,13 @@
 
 import html
 import json
+import re
 import tomllib
 
 from click.testing import CliRunner
 
 from labkit.claims import command, ledger, plan, report
+from labkit.language import word
 from labkit.machine import paths
 
 PACKAGED = ledger.SHIPPED
@@ -29,6 +31,18 @@ def test_a_readers_verdicts_stand_beside_the_fixed_ones_in_both_languages(write,
     assert (row["verdict"], row["verdict *"]) == ("points that way (n = 5)", "equivalent")
     assert report.moved(fixed, yours, "zh").loc["M1"]["判定 *"] == "无实质差别"
     assert report.sentences(fixed, "zh").startswith("**倾向成立 (n = 5)**\n\n- M1: 在 MNIST 上")
+
+
+def test_in_chinese_no_english_is_left_in_tables_and_sentences():
+    """But for the names of models and of p, and `id`-like codes."""
+    entries = ledger.ledger()
+    own = ledger.ledger({"M1": 0.5}, 3)
+    tables = [report.table(entries, "zh"), report.beside(entries, "zh")]
+    tables.append(report.moved(entries, own, "zh"))
+    shown = "".join(table.to_csv() for table in tables) + report.sentences(entries, "zh")
+    known = {"RNN", "LSTM", "LeNet", "MNIST", "IMDb", "CPU", "Holm", "dropout", "F"}
+    assert set(re.findall("[A-Za-z]{2,}", shown)) <= known
+    assert {arm for arm in plan.plan()["arms"] if word(arm, "zh") == arm} == set()
 
 
 def test_tables_show_a_claim_whole(write):
