@@ -41,13 +41,17 @@ def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) ->
                 f"difference in its measure, {claim['measure']}, that matters."
             )
         own[claim["id"]] = margin
-    found, shipped = _found(), {} if paths.IN_CHECKOUT else _shipped()
+    cells = {
+        budget: {(record["arm"], record["seed"]): record for record in plan.records(budget)}
+        for budget in BUDGETS
+    }
+    shipped = {} if paths.IN_CHECKOUT else _shipped()
     entries = []
     for claim in plan.plan()["claims"]:
-        there = found[claim["id"]]
-        if not there["seeds"]:
-            there = shipped.get(claim["id"], there)
-        entries.append(_entry(claim, there, own[claim["id"]], seeds))
+        found = _found(claim, cells)
+        if not found["seeds"]:
+            found = shipped.get(claim["id"], found)
+        entries.append(_entry(claim, found, own[claim["id"]], seeds))
     # corrected for all claims: one that has not run has p = 1
     corrected = holm({entry["id"]: entry["p"] for entry in entries})
     for entry in entries:
@@ -64,16 +68,8 @@ def _shipped() -> dict[str, dict]:
     return {entry["id"]: entry for entry in stored["claims"]} if fits else {}
 
 
-def _found() -> dict[str, dict]:
-    """Return what the records say of each claim: of the first budget that is whole, or has most."""
-    cells = {
-        budget: {(record["arm"], record["seed"]): record for record in plan.records(budget)}
-        for budget in BUDGETS
-    }
-    return {claim["id"]: _of_records(claim, cells) for claim in plan.plan()["claims"]}
-
-
-def _of_records(claim: dict, cells: dict[str, dict]) -> dict:
+def _found(claim: dict, cells: dict[str, dict]) -> dict:
+    """Return what a claim's records say: of the first budget that is whole, or has most seeds."""
     primary, *others = plan.comparisons(claim)
     seeds = {budget: plan.plan()["budgets"][budget]["seeds"] for budget in BUDGETS}
     found = {budget: _paired(primary, cells[budget], seeds[budget]) for budget in BUDGETS}
@@ -102,12 +98,11 @@ def _entry(claim: dict, found: dict, margin: float, most: int | None) -> dict:
     """Return a claim's entry: what was found, of its first so many seeds, and what that says."""
     primary, *others = plan.comparisons(claim)
     primary["margin"] = margin
-    entry = {key: claim[key] for key in ("id", "english", "chinese")} | primary
-    entry |= {"budget": found["budget"]} | _judged(primary, found, most)
-    entry["diverged"] = found["diverged"]
     pairs = zip(others, found["also"], strict=True)
+    entry = {key: claim[key] for key in ("id", "english", "chinese")} | primary
+    entry |= {key: found[key] for key in ("budget", "diverged", "devices", "torch")}
     entry["also"] = [other | _judged(other, each, most) for other, each in pairs]
-    return entry | {key: found[key] for key in ("devices", "torch")}
+    return entry | _judged(primary, found, most)
 
 
 def _judged(comparison: dict, found: dict, most: int | None) -> dict:
@@ -120,10 +115,8 @@ def _judged(comparison: dict, found: dict, most: int | None) -> dict:
     pairs = [[worst if value is None else value for value in pair] for pair in found["values"]]
     pairs = pairs[: len(seeds)]
     d = differences(pairs, comparison["claimed"], comparison["margin"])
-    won = int((d > 0).sum())
-    wilson = stats.binomtest(won, len(d)).proportion_ci(0.95, method="wilson")
-    shown = {"seeds": seeds, "values": pairs, "d": d.tolist(), "won": won}
-    return shown | statistics(d) | {"won_interval": [float(wilson.low), float(wilson.high)]}
+    shown = {"seeds": seeds, "values": pairs, "d": d.tolist(), "won": int((d > 0).sum())}
+    return shown | statistics(d)
 
 
 def values(comparison: dict, cells: dict, seed: int) -> tuple[float, float] | None:

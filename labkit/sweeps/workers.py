@@ -201,8 +201,6 @@ class LostWorkers:
 
     def _is_gone(self, worker: str) -> bool:
         lease = self.leases.setdefault(worker, _lease(self.url, worker))
-        with contextlib.suppress(Timeout):
-            lease.acquire(timeout=0)
-            lease.release()
+        with contextlib.suppress(Timeout), lease.acquire(timeout=0):
             return True
         return False
