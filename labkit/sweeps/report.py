@@ -67,7 +67,7 @@ def accuracies(trials: pandas.DataFrame, names: Sequence[str]) -> Figure:
         values = trials[name]
         if values.dtype.kind not in "if":  # texts and truth values
             values = values.map(str)
-        elif values.min() > 0 and values.max() / values.min() >= 100:
+        elif values.min() > 0 and values.max() / values.min() > 30:  # of 100, what was drawn
             ax.set_xscale("log")
         ax.plot(values, 100 * trials["validation accuracy"], "o", alpha=0.6)
         ax.set_xlabel(name)
