@@ -26,7 +26,7 @@ ALLOWED = {
     "runs": {"language", "machine", "metrics", "models", "settings", "tables", "training"},
     "sweeps": {"machine", "runs", "settings"},
     "claims": {"data", "language", "machine", "metrics", "models"}
-    | {"runs", "settings", "sweeps", "training"},
+    | {"runs", "settings", "training"},
     "cli": {"claims", "data", "machine", "runs", "sweeps"},
 }
 # What a student reads, in this order.

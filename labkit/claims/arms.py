@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from labkit import metrics, settings, training
 from labkit.claims import plan
 from labkit.data import imdb, mnist, official
-from labkit.machine.progress import Progress
 from labkit.models import classifiers
 from labkit.training import Place, Run, TrainingConfig
 
@@ -73,29 +72,9 @@ def build(arm: str, data: Data, seed: int) -> nn.Module:
 
 def fit(arm: str, data: Data, seed: int, num_epochs: int, place: Place | None = None) -> Run:
     """Train an arm as the report does: Adam at a constant rate, and the best validation epoch."""
-    config = _config(arm, num_epochs, seed, settings.choose_device("auto"))
+    how, device = plan.plan()["arms"][arm], settings.choose_device("auto")
+    config = TrainingConfig(num_epochs, how["batch_size"], how["learning_rate"], seed, device)
     return training.fit(build(arm, data, seed), data, config, place, arm)
-
-
-def _config(arm: str, num_epochs: int, seed: int, device: str) -> TrainingConfig:
-    how = plan.plan()["arms"][arm]
-    return TrainingConfig(num_epochs, how["batch_size"], how["learning_rate"], seed, device)
-
-
-def golden(arm: str, budget: str) -> float:
-    """Return the mean loss of an arm's first four steps with seed 0, on the CPU.
-
-    A short run that tells sources apart.
-    """
-    data, config = load(arm, budget), _config(arm, num_epochs=1, seed=0, device="cpu")
-    model = build(arm, data, config.seed)
-    order = data.train.order(64, torch.Generator().manual_seed(config.seed))[:4]
-    adam = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=True)
-    rate = training.one_cycle(adam, config, len(order))
-    torch.manual_seed(config.seed)
-    with Progress(arm, len(order)) as progress:
-        epoch = training.train_epoch(model, data.train, order, adam, rate, config, progress)
-    return epoch["train_loss"]
 
 
 def measures(history: list[dict], test: dict) -> dict[str, float]:

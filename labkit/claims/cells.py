@@ -7,21 +7,19 @@ from __future__ import annotations
 
 import base64
 import datetime
-import math
 import shutil
-from collections import Counter
+import time
 from collections.abc import Sequence
 
 import numpy as np
-from optuna.trial import Trial, TrialState
 
 from labkit import metrics, settings, training
 from labkit.claims import arms, plan
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.machine.numerics import deterministic
 from labkit.runs.checkpoints import Checkpoints
-from labkit.sweeps import storage as storages
-from labkit.sweeps import workers
+
+LOOK = 1.0  # seconds between two looks at the cells that others are at
 
 
 def default_budget() -> str:
@@ -40,60 +38,30 @@ def missing(ids: Sequence[str], budget: str) -> list[tuple[str, int]]:
     return [cell for cell in cells if cell not in there]
 
 
-def run(ids: Sequence[str], budget: str, storage: str | None = None) -> None:
-    """Run every cell that is missing, with all workers that share a storage, and keep its record.
+def run(ids: Sequence[str], budget: str) -> None:
+    """Run every cell that has no record, beside any number of processes that do the same.
 
-    storage: a database or a journal file, for workers that do not share this folder: records travel
-    through it. None: a journal in the runs' folder. Raises ValueError or RuntimeError if the data
-    are not there, the storage cannot be used, or a cell was given up.
+    Raises ValueError if the data are not there.
     """
     for arm in {arm for arm, _ in missing(ids, budget)}:
         arms.check_data(arm)
-    if not missing(ids, budget):
-        return
     files.remove_leftovers(plan.RECORDS / budget)
-    folder = paths.runs_root() / "claims" / budget
-    folder.mkdir(parents=True, exist_ok=True)
-    url = storage or f"{folder / 'journal.log'}"
-    code = f"{plan.plan()['sha256'][:8]}-{environment.SOURCE_SHA256[:8]}"
-    name = f"claims-{budget}-{code}"
-    times = Counter()  # a cell that was run here and has no record any more is a new point
-    if not storage:
-        study = workers.open_study(name, storages.open_storage(url))
-        done = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        times.update((trial.params["arm"], trial.params["seed"]) for trial in done)
-    points = {
-        f"{arm}, seed {seed}, time {times[arm, seed] + 1}": {"arm": arm, "seed": seed}
-        for arm, seed in missing(ids, budget)  # after the journal: what has ended since is there
-    }
-    seeds = plan.plan()["budgets"][budget]["seeds"]
-
-    def run_trial(trial: Trial) -> float:
-        arm = trial.suggest_categorical("arm", list(plan.plan()["arms"]))
-        record = _run_and_keep(arm, trial.suggest_int("seed", 0, seeds - 1), budget)
-        trial.set_user_attr("record", record)
-        return record["test"]["accuracy"]
-
-    tried = workers.by_point(workers.work(name, url, points, run_trial))
-    for point in points:
-        if "record" in tried[point][-1].user_attrs:
-            plan.keep(tried[point][-1].user_attrs["record"])
-    if left := [f"{arm}, seed {seed}" for arm, seed in missing(ids, budget)]:
-        again = "give another --storage" if storage else f"delete {url}"
-        raise RuntimeError(
-            f"{'; '.join(left)}: given up, because their workers were lost {workers.TRIES} times. "
-            f"To try again, {again}."
-        )
+    while left := missing(ids, budget):
+        if not sum(run_and_keep(arm, seed, budget) for arm, seed in left):
+            time.sleep(LOOK)  # others are at all of them
 
 
-def _run_and_keep(arm: str, seed: int, budget: str) -> dict:
-    """Run a cell in a folder of its own, unless it has a record by now, and return its record."""
+def run_and_keep(arm: str, seed: int, budget: str) -> bool:
+    """Run a cell in a folder of its own; tell whether, for another process may be at it."""
     path = plan.record_path(arm, seed, budget)
     folder = paths.runs_root() / "claims" / budget / path.stem
     folder.mkdir(parents=True, exist_ok=True)
-    locks.lock(folder)
     try:
-        if not path.exists():
+        locks.lock(folder, wait=0)
+    except (locks.InUseError, FileNotFoundError):  # which has it, or has just removed it
+        return False
+    try:
+        if begun := not path.exists():
             record = run_cell(arm, seed, budget, Checkpoints(folder, path.stem))
             plan.keep(record)
             accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
@@ -102,7 +70,7 @@ def _run_and_keep(arm: str, seed: int, budget: str) -> dict:
     finally:
         locks.unlock(folder)
     shutil.rmtree(folder, ignore_errors=True)
-    return plan.read(path)
+    return begun
 
 
 def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = None) -> dict:
@@ -121,7 +89,7 @@ def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = No
             reached[f"slope of the log gradient {when} training"] = slope
     right = (metrics.predictions(logits) == data.test.y).numpy()
     record = {"arm": arm, "seed": seed, "budget": budget, "settings": how | size}
-    record |= {"measures": reached, "test": test, "golden": arms.golden(arm, budget)}
+    record |= {"measures": reached, "test": test}
     record |= {name: value for name, value in vars(run).items() if name != "model"}
     record["weights_sha256"] = digests.weights_sha256(run.model.state_dict())
     # one bit a test example, in their order
@@ -129,16 +97,3 @@ def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = No
     record["data"] = {"source": data.source, "sha256": data.sha256}
     record |= {"claims_sha256": plan.plan()["sha256"], "date": f"{datetime.date.today()}"}
     return record | {"environment": environment.environment(device)}
-
-
-def stale(budget: str) -> list[str]:
-    """Return the cells whose arm now has another golden loss, so that results would differ."""
-    records = plan.records(budget)
-    now = {arm: arms.golden(arm, budget) for arm in {record["arm"] for record in records}}
-    return [
-        f"{record['arm']}, seed {record['seed']}: "
-        f"golden loss {record['golden']:.6f} then, {now[record['arm']]:.6f} now"
-        for record in records
-        # other machines differ by less
-        if not math.isclose(now[record["arm"]], record["golden"], rel_tol=1e-4)
-    ]

@@ -1,4 +1,4 @@
-"""The command line of the claims: `labkit claims run|report|stale`."""
+"""The command line of the claims: `labkit claims run|report`."""
 
 from __future__ import annotations
 
@@ -16,16 +16,15 @@ def claims() -> None:
     """Test the claims of the original report: train the cells, and see the verdicts."""
 
 
-BUDGETS = click.Choice(["reduced", "report"])
-BUDGET = click.option("--budget", type=BUDGETS, help="Default: report on a GPU, else reduced.")
-
-
 @claims.command()
 @click.argument("ids", nargs=-1)
-@BUDGET
+@click.option(
+    "--budget",
+    type=click.Choice(["reduced", "report"]),
+    help="Default: report on a GPU, else reduced.",
+)
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
-@click.option("--storage", metavar="URL", help="A database or journal file to share the work by.")
-def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | None) -> None:
+def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
     """Run the cells that the claims IDS (default: all) need and that have no record yet.
 
     The same command, given again or at the same time, shares the work; what was stopped goes on.
@@ -42,7 +41,7 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int, storage: str | N
                 click.echo(f"budget {budget}: {len(asked)} cells to run. Arms: {arms}")
             if workers > 1:
                 processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            cells.run(ids, budget, storage)
+            cells.run(ids, budget)
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
             sys.exit(f"{error}")
         if alone:
@@ -66,17 +65,3 @@ def report(write: bool) -> None:
         return
     for entry in entries:
         click.echo(report.line(entry))
-
-
-@claims.command()
-@BUDGET
-def stale(budget: str | None) -> None:
-    """List the records whose arm would now give other results."""
-    from labkit.claims import cells
-
-    try:
-        found = cells.stale(budget or cells.default_budget())
-    except (ValueError, OSError) as error:
-        sys.exit(f"{error}")
-    click.echo("\n".join(found) or "none: every arm's golden run gives the loss of its records")
-    sys.exit(bool(found))

@@ -6,32 +6,24 @@ here trains; the records are those of plan.py.
 
 from __future__ import annotations
 
+import json
 import math
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
 from labkit.claims import plan
+from labkit.machine import paths
 
 ENOUGH = 10  # seeds: with five no p can come under 0.05, and with nine none under 0.05 / 20
+SHIPPED = Path(__file__).parent / "ledger.json"  # where labkit is installed without its records
 BUDGETS = ("report", "reduced")  # records of the first supersede those of the second
-EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs both arms
-TIMED = (EQUAL_TIME, "log of the seconds an epoch")
+TIMED = (plan.EQUAL_TIME, "log of the seconds an epoch")
 JOINS: dict[str, Callable] = {"sum": sum, "largest": max}
-MORE = [
-    *("test accuracy", "test precision", "test recall", "test F1", "best validation accuracy"),
-    *("validation accuracy in the first two epochs", EQUAL_TIME),
-    "share of 4 and 9 in the errors, above the mean of the other pairs",
-]
-LESS = [
-    *("area under the training loss", "first training loss", "last training loss"),
-    *("rise of the validation loss from its lowest", "log of the seconds an epoch"),
-    *("slope of the log gradient before training", "slope of the log gradient after training"),
-    *("spread of validation accuracy", "spread of validation loss"),
-]
-# where less is better, a run that diverged counts as plus infinity, elsewhere as minus infinity
-LESS_IS_BETTER = dict.fromkeys(MORE, False) | dict.fromkeys(LESS, True)
+LESS_IS_BETTER = re.compile("loss|spread|slope|seconds")  # where this stands in a measure's name
 
 
 def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) -> list[dict]:
@@ -53,50 +45,78 @@ def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) ->
         budget: {(record["arm"], record["seed"]): record for record in plan.records(budget)}
         for budget in BUDGETS
     }
-    entries = [_entry(claim, cells, own[claim["id"]], seeds) for claim in plan.plan()["claims"]]
+    shipped = {} if paths.IN_CHECKOUT else _shipped()
+    entries = []
+    for claim in plan.plan()["claims"]:
+        found = _found(claim, cells)
+        if not found["seeds"]:
+            found = shipped.get(claim["id"], found)
+        entries.append(_entry(claim, found, own[claim["id"]], seeds))
     # corrected for all claims: one that has not run has p = 1
     corrected = holm({entry["id"]: entry["p"] for entry in entries})
     for entry in entries:
         low, high, p_holm = entry["low"], entry["high"], corrected[entry["id"]]
-        found = verdict(low, high, p_holm, entry["margin"], len(entry["seeds"]))
-        entry |= {"p_holm": p_holm, "verdict": found if entry["seeds"] else "not run yet"}
+        said = verdict(low, high, p_holm, entry["margin"], len(entry["seeds"]))
+        entry |= {"p_holm": p_holm, "verdict": said if entry["seeds"] else "not run yet"}
     return entries
 
 
-def _entry(claim: dict, cells: dict[str, dict], margin: float, most: int | None) -> dict:
+def _shipped() -> dict[str, dict]:
+    """Return what the committed records say, by claim; nothing by another claims.toml."""
+    stored = json.loads(SHIPPED.read_text(encoding="utf-8"))
+    fits = stored["claims_sha256"] == plan.plan()["sha256"]
+    return {entry["id"]: entry for entry in stored["claims"]} if fits else {}
+
+
+def _found(claim: dict, cells: dict[str, dict]) -> dict:
     """Return what a claim's records say: of the first budget that is whole, or has most seeds."""
     primary, *others = plan.comparisons(claim)
-    primary["margin"] = margin
     seeds = {budget: plan.plan()["budgets"][budget]["seeds"] for budget in BUDGETS}
-    counted = {budget: range(min(most or ENOUGH, seeds[budget])) for budget in BUDGETS}
-    found = {budget: _compared(primary, cells[budget], counted[budget]) for budget in BUDGETS}
-    complete = [budget for budget in BUDGETS if len(found[budget]["seeds"]) >= seeds[budget]]
+    found = {budget: _paired(primary, cells[budget], seeds[budget]) for budget in BUDGETS}
+    complete = [budget for budget in BUDGETS if len(found[budget]["seeds"]) == seeds[budget]]
     budget = (complete or sorted(BUDGETS, key=lambda name: -len(found[name]["seeds"])))[0]
     arms = primary["a"] + primary["b"]
     used = [cells[budget][arm, seed] for arm in arms for seed in found[budget]["seeds"]]
-    diverged = [f"{record['arm']}, seed {record['seed']}" for record in used if record["diverged"]]
     machines = [record["environment"] for record in used]
+    return found[budget] | {
+        "budget": budget,
+        "also": [_paired(other, cells[budget], seeds[budget]) for other in others],
+        "diverged": [f"{each['arm']}, seed {each['seed']}" for each in used if each["diverged"]],
+        "devices": sorted({machine["device_name"] for machine in machines}),
+        "torch": sorted({machine["versions"]["torch"] for machine in machines}),
+    }
+
+
+def _paired(comparison: dict, cells: dict, seeds: int) -> dict:
+    """Return the seeds for which both sides have their records, and the two values of each."""
+    pairs = {seed: values(comparison, cells, seed) for seed in range(seeds)}
+    pairs = {seed: pair for seed, pair in pairs.items() if pair is not None}
+    return {"seeds": list(pairs), "values": list(pairs.values())}
+
+
+def _entry(claim: dict, found: dict, margin: float, most: int | None) -> dict:
+    """Return a claim's entry: what was found, of its first so many seeds, and what that says."""
+    primary, *others = plan.comparisons(claim)
+    primary["margin"] = margin
+    pairs = zip(others, found["also"], strict=True)
     entry = {key: claim[key] for key in ("id", "english", "chinese")} | primary
-    entry |= {"budget": budget} | found[budget] | {"diverged": diverged}
-    entry["also"] = [other | _compared(other, cells[budget], counted[budget]) for other in others]
-    entry["devices"] = sorted({machine["device_name"] for machine in machines})
-    entry["torch"] = sorted({machine["versions"]["torch"] for machine in machines})
-    return entry
+    entry |= {key: found[key] for key in ("budget", "diverged", "devices", "torch")}
+    entry["also"] = [other | _judged(other, each, most) for other, each in pairs]
+    return entry | _judged(primary, found, most)
 
 
-def _compared(comparison: dict, cells: dict, seeds: Sequence[int]) -> dict:
+def _judged(comparison: dict, found: dict, most: int | None) -> dict:
     """Return seeds, values of both sides, differences and statistics; no seeds without a pair."""
-    found = {seed: values(comparison, cells, seed) for seed in seeds}
-    found = {seed: pair for seed, pair in found.items() if pair is not None}
-    if not found:
+    seeds = [seed for seed in found["seeds"] if seed < (most or ENOUGH)]
+    if not seeds:
         empty = {"seeds": [], "values": [], "d": [], "mean": 0.0}
         return empty | {"low": -math.inf, "high": math.inf, "p": 1.0, "won": 0}
-    pairs = list(found.values())
+    worst = _worst(comparison["measure"])  # JSON has no infinity, but null
+    pairs = [[worst if value is None else value for value in pair] for pair in found["values"]]
+    pairs = pairs[: len(seeds)]
     d = differences(pairs, comparison["claimed"], comparison["margin"])
-    won = int((d > 0).sum())
-    wilson = stats.binomtest(won, len(d)).proportion_ci(0.95, method="wilson")
-    shown = {"seeds": list(found), "values": pairs, "d": d.tolist(), "won": won}
-    return shown | statistics(d) | {"won_interval": [float(wilson.low), float(wilson.high)]}
+    shown = {"seeds": seeds, "values": pairs, "d": d.tolist(), "won": int((d > 0).sum())}
+    return shown | statistics(d)
 
 
 def values(comparison: dict, cells: dict, seed: int) -> tuple[float, float] | None:
@@ -104,23 +124,26 @@ def values(comparison: dict, cells: dict, seed: int) -> tuple[float, float] | No
 
     A run that diverged counts against its arm: it has the worst value there is, infinite.
     """
-    sides = [[cells.get((arm, seed)) for arm in comparison[side]] for side in "ab"]
-    records = sides[0] + sides[1]
+    records = [cells.get((arm, seed)) for arm in comparison["a"] + comparison["b"]]
     if None in records:
         return None
     measure, join = comparison["measure"], JOINS[comparison["join"]]
     devices = {record["environment"]["device_name"] for record in records}
     if measure in TIMED and len(devices) > 1:
         return None  # their seconds cannot be compared
-    if measure == EQUAL_TIME:
-        found = _at_equal_time(*(record["history"] for record in records))
+    if measure == plan.EQUAL_TIME:
+        reached = _at_equal_time(*(record["history"] for record in records))
     else:
-        found = [record["measures"].get(measure) for record in records]
-    worst = math.inf if LESS_IS_BETTER[measure] else -math.inf
-    pairs = zip(records, found, strict=True)
-    found = [worst if record["diverged"] else value for record, value in pairs]
-    a, b = found[: len(sides[0])], found[len(sides[0]) :]
+        reached = [record["diverged"] or record["measures"][measure] for record in records]
+    worst = _worst(measure)
+    pairs = zip(records, reached, strict=True)
+    reached = [worst if record["diverged"] else value for record, value in pairs]
+    a, b = reached[: len(comparison["a"])], reached[len(comparison["a"]) :]
     return float(join(a)), float(join(b)) if b else 0.0
+
+
+def _worst(measure: str) -> float:
+    return math.inf if LESS_IS_BETTER.search(measure) else -math.inf
 
 
 def _at_equal_time(*histories: list[dict]) -> list[float]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from labkit.machine import files, paths
 
 CLAIMS = Path(__file__).parent / "claims.toml"
+EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs both arms
 RECORDS = paths.ROOT / "data" / "study"
 
 
@@ -51,14 +52,26 @@ def read(path: Path) -> dict:
     """Return a record. Raises ValueError, naming the file, for one that is damaged or misnamed."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record_path(record["arm"], record["seed"], record["budget"]) == path:
+        named = record_path(record["arm"], record["seed"], record["budget"]) == path
+        if named and _is_whole(record):
             return record
-    except (ValueError, LookupError, TypeError):
+    except (ValueError, LookupError, TypeError, AttributeError):
         pass
     raise ValueError(
         f"{path} is damaged, or is not the record that its name says: delete it, and "
         "`labkit claims run` runs its cell again."
     )
+
+
+def _is_whole(record: dict) -> bool:
+    """Tell whether a record has what the ledger asks of it; what it lacks may also raise."""
+    machine, epochs = record["environment"], record["history"]
+    texts = [machine["device_name"], machine["versions"]["torch"]]
+    numbers = [epoch[name] for epoch in epochs for name in ("val_accuracy", "seconds")]
+    compared = [each for claim in plan()["claims"] for each in comparisons(claim)]
+    asked = {each["measure"] for each in compared if record["arm"] in each["a"] + each["b"]}
+    lacking = asked - {EQUAL_TIME} - record["measures"].keys()
+    return "".join(texts) != "" and sum(numbers) >= 0 and bool(record["diverged"] or not lacking)
 
 
 def records(budget: str) -> list[dict]:

@@ -45,13 +45,17 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             "difference": f"{entry['mean']:+.4f}" if shown else "",
             "95 % interval": _interval(entry),
             "margin": f"{entry['margin']:g}",
-            "seeds won": f"{entry['won']} of {len(entry['seeds'])}" if shown else "",
+            "seeds won": _won(entry, lang) if shown else "",
             "p (Holm)": f"{entry['p_holm']:.3f}" if shown else "",
-            "budget": entry["budget"] if shown else "",
-            "device": ", ".join(entry["devices"]),
+            "budget": word(entry["budget"], lang) if shown else "",
+            "device": ", ".join(entry["devices"]).replace("threads", word("threads", lang)),
         }
     found = pandas.DataFrame.from_dict(rows, orient="index")
     return found.rename(columns=lambda name: word(name, lang))
+
+
+def _won(compared: dict, lang: str) -> str:
+    return f"{compared['won']} {word('of', lang)} {len(compared['seeds'])}"
 
 
 def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
@@ -66,12 +70,13 @@ def beside(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     rows = []
     for entry in entries:
         for other in filter(lambda other: other["seeds"], entry["also"]):
-            a, b = (f" {other['join']} ".join(other[side]) for side in "ab")
+            a, b = (", ".join(word(arm, lang) for arm in other[side]) for side in "ab")
+            said = f"{{a}} {other['claimed']} than {{b}}" if b else "{a} above 0"
             row = {"id": entry["id"], "measure": word(other["measure"], lang)}
-            row["claimed"] = f"{a} {other['claimed']} than {b}" if b else f"{a} above 0"
+            row["claimed"] = word(said, lang).format(a=a, b=b)
             row |= {"difference": f"{other['mean']:+.4f}", "95 % interval": _interval(other)}
-            rows.append(row | {"seeds won": f"{other['won']} of {len(other['seeds'])}"})
-    return pandas.DataFrame(rows)
+            rows.append(row | {"seeds won": _won(other, lang)})
+    return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
 
 
 def sentences(entries: Sequence[dict], lang: str = "en") -> str:
@@ -87,14 +92,14 @@ def sentences(entries: Sequence[dict], lang: str = "en") -> str:
     return "\n\n".join("\n".join([title, *said]) for title, said in groups.items())
 
 
-def markdown(entries: Sequence[dict], lang: str = "en") -> str:
+def markdown(entries: Sequence[dict]) -> str:
     """Return both tables as Markdown, with what they rest on above them."""
     versions = ", ".join(sorted({version for entry in entries for version in entry["torch"]}))
     head = f"Official data, torch {versions}, claims.toml {plan.plan()['sha256'][:12]}:"
     diverged = sorted({cell for entry in entries for cell in entry["diverged"]})
-    parts = [head, _rows(table(entries, lang).reset_index(names="id"))]
+    parts = [head, _rows(table(entries).reset_index(names="id"))]
     parts += [f"Diverged: {'; '.join(diverged)}."] if diverged else []
-    parts += ["Secondary comparisons, not used for the verdicts:", _rows(beside(entries, lang))]
+    parts += ["Secondary comparisons, not used for the verdicts:", _rows(beside(entries))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -104,7 +109,7 @@ def _rows(found: pandas.DataFrame) -> str:
 
 
 def write() -> None:
-    """Put the tables into README.md beside the records, and write ledger.json and claims.png there.
+    """Put the tables into README.md and claims.png beside the records, and renew ledger.json.
 
     Raises ValueError outside a checkout, and if the README has lost its marks.
     """
@@ -120,7 +125,7 @@ def write() -> None:
         raise ValueError(f"{readme} lacks {' or '.join(MARKS)}: put them around its tables.")
     finite = json.loads(json.dumps(entries), parse_constant=lambda _: None)  # JSON has no infinity
     content = {"claims_sha256": plan.plan()["sha256"], "claims": finite}
-    files.write_json(plan.RECORDS / "ledger.json", content)
+    files.write_json(ledger.SHIPPED, content)
     files.write_text(readme, new)
     save = functools.partial(figure.claim_dots(entries).savefig, dpi=150, format="png")
     files.write_whole(plan.RECORDS / "claims.png", save)

@@ -1,14 +1,16 @@
-"""What a sweep has found: its table, Optuna's figures, and a record of it all."""
+"""What a sweep has found: its table, a figure, and a record of it all."""
 
 from __future__ import annotations
 
 import datetime
 import functools
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import optuna
 import pandas
+from matplotlib.figure import Figure
 from optuna.trial import TrialState
 
 from labkit import settings
@@ -36,12 +38,10 @@ def table(study: optuna.Study) -> pandas.DataFrame:
 
 
 def write(study: optuna.Study, sweep: Sweep) -> list[Path]:
-    """Write trials.csv, sweep.json and Optuna's figures into the sweep's folder; return where.
+    """Write trials.csv, sweep.json and accuracies.png into the sweep's folder; return where.
 
     sweep.json has what was asked, every trial, and the machine; each run has its own result.json.
     """
-    from optuna.visualization import matplotlib as figures
-
     folder, trials = sweep.folder, table(study)
     folder.mkdir(parents=True, exist_ok=True)
     rows = trials.drop(columns="run_dir").reset_index().to_json(orient="records")
@@ -51,19 +51,25 @@ def write(study: optuna.Study, sweep: Sweep) -> list[Path]:
     record |= {"environment": environment.environment(device), "date": f"{datetime.date.today()}"}
     written = [files.write_whole(folder / "trials.csv", trials.to_csv)]
     written.append(files.write_json(folder / "sweep.json", record))
-    complete = study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-    if len({trial.value for trial in complete}) < 2:
-        print("no figures: there are no two trials to compare")
-        return written
-    evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    importances = functools.partial(figures.plot_param_importances, evaluator=evaluator)
-    drawn = {"parallel_coordinates.png": figures.plot_parallel_coordinate}
-    drawn["importances.png"] = importances
-    for name, draw in drawn.items():
-        figure = draw(study, target_name="validation accuracy").figure
-        figure.set_size_inches(9, 5)
-        for lines in figure.axes[0].collections:
-            lines.set_cmap("viridis_r")  # Optuna's own draws the worst trials in white
-        save = functools.partial(figure.savefig, dpi=150, bbox_inches="tight", format="png")
-        written.append(files.write_whole(folder / name, save))
+    reached = trials.dropna(subset="validation accuracy")
+    if len(reached):
+        figure = accuracies(reached, [*sweep.grid, *sweep.search])
+        save = functools.partial(figure.savefig, dpi=150, format="png")
+        written.append(files.write_whole(folder / "accuracies.png", save))
     return written
+
+
+def accuracies(trials: pandas.DataFrame, names: Sequence[str]) -> Figure:
+    """Draw validation accuracy over each parameter that was tried: a dot a trial."""
+    figure = Figure(figsize=(1 + 3 * len(names), 4), layout="constrained")
+    axes = figure.subplots(1, len(names), sharey=True, squeeze=False)[0]
+    for name, ax in zip(names, axes, strict=True):
+        values = trials[name]
+        if values.dtype.kind not in "if":  # texts and truth values
+            values = values.map(str)
+        elif values.min() > 0 and values.max() / values.min() > 30:  # of 100, what was drawn
+            ax.set_xscale("log")
+        ax.plot(values, 100 * trials["validation accuracy"], "o", alpha=0.6)
+        ax.set_xlabel(name)
+    axes[0].set_ylabel("best validation accuracy in %")
+    return figure

@@ -78,17 +78,16 @@ class Sweep:
                 raise SettingsError(
                     f"--search {name} needs a range of numbers, the lower first, like 64..512."
                 )
-        for name, values in asked.items():
-            parameter = settings.PARAMETERS[stem].get(name)
-            if parameter and 0 in values and "0 = the preset's" in parameter.unit:
-                raise SettingsError(
-                    f"{name} = 0 means the preset's value, which another may be: name that itself."
-                )
         if twice := set(asked) & set(self.fixed) | {"run_dir", "fresh"} & {*asked, *self.fixed}:
             names = ", ".join(sorted(twice))
             raise SettingsError(f"{names}: given twice, or chosen by the sweep itself.")
         for point in _combinations(asked):  # of a search, the ends of its ranges
-            self._resolved(self.fixed | point)
+            config = vars(self._resolved(self.fixed | point))
+            for name in point:
+                if config[name] != point[name]:  # 0 and auto, which another value may be
+                    raise SettingsError(
+                        f"{name} = {point[name]} means {config[name]} here: name that itself."
+                    )
 
     def _resolved(self, parameters: dict) -> SimpleNamespace:
         with contextlib.redirect_stdout(io.StringIO()):  # each run will say which data it has
@@ -123,6 +122,8 @@ def read_values(texts: Sequence[str], separator: str) -> dict[str, list]:
             raise SettingsError(
                 f"{text!r} cannot be read: write hidden_dim=64,128 or =64..512, each name once."
             )
-        read = [read_value(part) for part in parts]
-        found[name] = list({(type(value), value): value for value in read}.values())  # each once
+        found[name] = []
+        for value in map(read_value, parts):  # each once: 0 and 0.0 are one, 1 and True are two
+            if all(value != one or bool in (type(value), type(one)) for one in found[name]):
+                found[name].append(value)
     return found

@@ -30,7 +30,6 @@ def run(sweep: space.Sweep, storage: str | None = None) -> optuna.Study:
 
     storage: URL of a database, or a journal file; None: a journal in the sweep's folder.
     """
-    sweep.check()
     if not storage:
         sweep.folder.mkdir(parents=True, exist_ok=True)
     url = storage or f"{sweep.folder / 'journal.log'}"

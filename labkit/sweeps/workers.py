@@ -30,7 +30,6 @@ SETTLED = 60  # seconds after which a trial that has begun surely says whose it 
 TRIES = 5  # a point whose worker was lost so often is left: it may be what kills them
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
-warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
 
 
 class TrialError(RuntimeError):
@@ -61,18 +60,23 @@ def work(
     value to maximise, or raises TrialPruned, TrialError or TrialLost. Raises ValueError or
     RuntimeError if the storage cannot be used, or no more.
     """
-    url = url if "://" in url else f"{Path(url).expanduser().resolve()}"
+    url = url if "://" in url else f"{Path(os.path.expanduser(url)).resolve()}"
     storage = storages.open_storage(url)
     me = f"{socket.gethostname()}-{os.getpid()}-{time.time_ns()}"
-    # a journal hears no heartbeats: beside it a lease is renewed
-    with contextlib.nullcontext() if "://" in url else _lease(url, me):
-        try:
+    try:
+        # a journal hears no heartbeats: beside it a lease is renewed
+        with contextlib.nullcontext() if "://" in url else _lease(url, me):
             study = open_study(name, storage, pruner)
             _work(study, url, points, lambda: Attempt(me, storage, run))
-        except optuna.exceptions.StorageInternalError as error:
-            raise RuntimeError(
-                f"The storage failed ({error}). The same command goes on from here."
-            ) from error
+    except optuna.exceptions.StorageInternalError as error:
+        said = storages.without_password(url, f"{error}")
+        raise RuntimeError(f"{said} The same command goes on from here.") from error
+    except OSError as error:
+        error.filename = error.filename or url  # a folder without locks, for example
+        raise
+    except (ValueError, UnboundLocalError):  # Optuna's own slip over a line that is torn
+        storages.open_storage(url)  # has a sentence for a journal that was damaged meanwhile
+        raise
     return study
 
 
@@ -180,7 +184,9 @@ class LostWorkers:
 
     def give_up_their_trials(self, study: optuna.Study) -> None:
         """Mark their trials as failed: a database hears nothing of them, or their lease is free."""
-        optuna.storages.fail_stale_trials(study)  # nothing with a journal
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            optuna.storages.fail_stale_trials(study)  # nothing with a journal
         for trial in study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             worker = trial.user_attrs.get("worker")
             if worker is None:  # just begun, or killed in that very moment
@@ -195,8 +201,6 @@ class LostWorkers:
 
     def _is_gone(self, worker: str) -> bool:
         lease = self.leases.setdefault(worker, _lease(self.url, worker))
-        with contextlib.suppress(Timeout):
-            lease.acquire(timeout=0)
-            lease.release()
+        with contextlib.suppress(Timeout), lease.acquire(timeout=0):
             return True
         return False

@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from labkit.claims import arms, plan
+from labkit.claims import arms, ledger, plan
 from labkit.data import mnist
+
+WHEN = ("before", "after")
 
 
 @pytest.fixture
@@ -42,6 +44,7 @@ def record():
         test["confusion"] = np.eye(10, dtype=int).tolist()
         made = {"arm": arm, "seed": seed, "budget": budget, "history": [epoch] * 3}
         made |= {"diverged": None, "measures": arms.measures([epoch] * 3, test)}
+        made["measures"] |= {f"slope of the log gradient {when} training": 0.0 for when in WHEN}
         return (
             made | {"environment": {"device_name": "a CPU", "versions": {"torch": "9"}}} | changed
         )
@@ -53,6 +56,7 @@ def record():
 def write(tmp_path, monkeypatch):
     """Return a function that puts records where the ledger looks for them: nowhere else are any."""
     monkeypatch.setattr(plan, "RECORDS", tmp_path)
+    monkeypatch.setattr(ledger, "SHIPPED", tmp_path / "ledger.json")
 
     def put(records):
         for each in records:

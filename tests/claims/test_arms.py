@@ -66,22 +66,6 @@ def test_an_arm_is_trained_as_the_report_trains(small, monkeypatch):
     assert given[0][2] == TrainingConfig(20, 32, 0.002, 7, device, "fp32", 0.0, 0.0, 1.0)
 
 
-def test_the_golden_loss_is_that_of_four_steps_of_adam_by_hand(small):
-    """A slow twin: torch's Adam over four batches of 64, here one whole and one of 32 examples."""
-    data = arms.load(ARM, "reduced")
-    model = arms.build(ARM, data, 0)
-    order = torch.randperm(96, generator=torch.Generator().manual_seed(0)).split(64)
-    adam, total = torch.optim.Adam(model.parameters(), lr=0.001), 0.0
-    torch.manual_seed(0)
-    for index in order:
-        loss = torch.nn.functional.cross_entropy(model(data.train.x[index]), data.train.y[index])
-        adam.zero_grad()
-        loss.backward()
-        adam.step()
-        total += loss.item() * len(index) / 96
-    assert arms.golden(ARM, "reduced") == pytest.approx(total, rel=1e-5)
-
-
 def test_measures_of_a_curve_by_hand():
     """Losses 3, 1, 2 and accuracies 0.5, 0.7, 0.6.
 

@@ -47,7 +47,7 @@ def test_every_measure_is_one_that_a_cell_has():
         for comparison in plan.comparisons(claim):
             for name in comparison["a"] + comparison["b"]:
                 known = digits if PLAN["arms"][name]["data"] == "mnist" else reviews
-                assert comparison["measure"] in known | {ledger.EQUAL_TIME}, (
+                assert comparison["measure"] in known | {plan.EQUAL_TIME}, (
                     claim["id"],
                     comparison["measure"],
                 )
@@ -117,6 +117,16 @@ def test_a_damaged_record_is_named_with_what_to_do(write, record, content):
     path.write_bytes(content.encode(errors="surrogateescape"))
     message = f"^{re.escape(f'{path}')} is damaged, .*: delete it, and `labkit claims run` runs"
     with pytest.raises(ValueError, match=message):
+        ledger.ledger()
+
+
+@pytest.mark.parametrize("lack", ["history", "seconds", "test accuracy", "environment", "torch"])
+def test_a_record_that_lacks_what_the_ledger_asks_of_it_is_damaged(write, record, lack):
+    made = record("digits LSTM", 0, 0.9)
+    for part in (made, *made["history"], made["measures"], made["environment"]["versions"]):
+        part.pop(lack, None)
+    write([made])
+    with pytest.raises(ValueError, match="digits-LSTM-0.json is damaged, .*: delete it, and"):
         ledger.ledger()
 
 

@@ -2,11 +2,16 @@
 
 import html
 import json
+import re
+import tomllib
 
 from click.testing import CliRunner
 
 from labkit.claims import command, ledger, plan, report
+from labkit.language import word
 from labkit.machine import paths
+
+PACKAGED = ledger.SHIPPED
 
 
 def test_without_records_nothing_is_claimed(write):
@@ -28,6 +33,18 @@ def test_a_readers_verdicts_stand_beside_the_fixed_ones_in_both_languages(write,
     assert report.sentences(fixed, "zh").startswith("**倾向成立 (n = 5)**\n\n- M1: 在 MNIST 上")
 
 
+def test_in_chinese_no_english_is_left_in_tables_and_sentences():
+    """But for the names of models and of p, and `id`-like codes."""
+    entries = ledger.ledger()
+    own = ledger.ledger({"M1": 0.5}, 3)
+    tables = [report.table(entries, "zh"), report.beside(entries, "zh")]
+    tables.append(report.moved(entries, own, "zh"))
+    shown = "".join(table.to_csv() for table in tables) + report.sentences(entries, "zh")
+    known = {"RNN", "LSTM", "LeNet", "MNIST", "IMDb", "CPU", "Holm", "dropout", "F"}
+    assert set(re.findall("[A-Za-z]{2,}", shown)) <= known
+    assert {arm for arm in plan.plan()["arms"] if word(arm, "zh") == arm} == set()
+
+
 def test_tables_show_a_claim_whole(write):
     """The longest has more than the 50 characters that pandas shows by default."""
     entries = ledger.ledger()
@@ -42,7 +59,7 @@ def test_readme_and_ledger_are_rendered_from_the_records():
     entries = ledger.ledger()
     readme = (plan.RECORDS / "README.md").read_text(encoding="utf-8")
     assert f"<!-- claims -->\n{report.markdown(entries)}<!-- /claims -->" in readme
-    stored = json.loads((plan.RECORDS / "ledger.json").read_text(encoding="utf-8"))
+    stored = json.loads(ledger.SHIPPED.read_text(encoding="utf-8"))
     assert stored["claims_sha256"] == plan.plan()["sha256"]
     finite = json.loads(json.dumps(entries), parse_constant=lambda _: None)
     assert stored["claims"] == finite
@@ -59,7 +76,7 @@ def test_write_renews_the_files_beside_the_records(write, record):
     text = readme.read_text(encoding="utf-8")
     assert text.startswith("before\n<!-- claims -->\nOfficial data, torch 9, claims.toml ")
     assert text.endswith("|\n<!-- /claims -->\nafter\n") and "\nold\n" not in text
-    stored = json.loads((plan.RECORDS / "ledger.json").read_text(encoding="utf-8"))
+    stored = json.loads(ledger.SHIPPED.read_text(encoding="utf-8"))
     assert stored["claims"][0]["low"] is None, "one seed has no interval, and JSON no infinity"
     assert (plan.RECORDS / "claims.png").read_bytes().startswith(b"\x89PNG")
 
@@ -68,7 +85,7 @@ def test_write_ends_with_one_sentence_where_it_cannot(write, record, monkeypatch
     (plan.RECORDS / "README.md").write_text("no marks\n", encoding="utf-8")
     done = CliRunner().invoke(command.claims, ["report", "--write"])
     assert done.exit_code == 1 and "README.md lacks <!-- claims --> or" in done.output
-    assert not (plan.RECORDS / "ledger.json").exists()
+    assert not ledger.SHIPPED.exists()
     monkeypatch.setattr(paths, "IN_CHECKOUT", False)
     done = CliRunner().invoke(command.claims, ["report", "--write"])
     assert done.exit_code == 1 and done.output.endswith("run it in a clone.\n")
@@ -87,3 +104,39 @@ def test_a_report_of_damaged_records_ends_with_one_sentence(write):
     done = CliRunner().invoke(command.claims, ["report"])
     assert done.exit_code == 1 and len(done.output.splitlines()) == 1
     assert "digits-LSTM-0.json is damaged" in done.output
+
+
+def test_without_a_checkout_the_verdicts_come_with_the_package(write, monkeypatch):
+    """Reference: the committed records, also for a reader's own margins and seeds."""
+    committed = paths.ROOT / "data" / "study"
+    with monkeypatch.context() as there:
+        there.setattr(plan, "RECORDS", committed)
+        expected = [ledger.ledger(), ledger.ledger({"M1": 0.01, "I3": 0.5}, 3)]
+    monkeypatch.setattr(paths, "IN_CHECKOUT", False)
+    monkeypatch.setattr(ledger, "SHIPPED", PACKAGED)
+    shown = [ledger.ledger(), ledger.ledger({"M1": 0.01, "I3": 0.5}, 3)]
+    assert json.dumps(shown) == json.dumps(expected)
+    out = CliRunner().invoke(command.claims, ["report"]).output.splitlines()
+    assert len(out) == 20 and not any("not run yet" in line for line in out)
+
+
+def test_own_records_count_before_those_of_the_package(write, record, monkeypatch):
+    write([record(arm, 0, 0.9) for arm in ("digits LSTM", "digits LeNet")])
+    monkeypatch.setattr(paths, "IN_CHECKOUT", False)
+    stored = json.loads(PACKAGED.read_text(encoding="utf-8"))
+    stored["claims"][1]["values"][0][0] = None  # a run that had diverged
+    ledger.SHIPPED.write_text(json.dumps(stored), encoding="utf-8")
+    entries = ledger.ledger()
+    assert entries[0]["seeds"] == [0] and entries[1]["seeds"] == [0, 1, 2, 3, 4]
+    assert entries[1]["values"][0][0] == float("-inf")
+    stored["claims_sha256"] = "of another claims.toml"
+    ledger.SHIPPED.write_text(json.dumps(stored), encoding="utf-8")
+    assert ledger.ledger()[1]["verdict"] == "not run yet"
+
+
+def test_the_packages_verdicts_are_among_its_files():
+    """Reference: what pyproject.toml has setuptools put into a wheel."""
+    project = tomllib.loads((paths.ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    patterns = project["tool"]["setuptools"]["package-data"]["labkit"]
+    folder = PACKAGED.parents[1]
+    assert PACKAGED in {path for pattern in patterns for path in folder.glob(pattern)}

@@ -3,7 +3,8 @@
 Over a journal and over a real PostgreSQL.
 """
 
-import json
+import errno
+import os
 import random
 import shutil
 import signal
@@ -20,7 +21,7 @@ import pytest
 
 from labkit.sweeps import storage, workers
 
-pytestmark = pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
+pytestmark = pytest.mark.filterwarnings("error::optuna.exceptions.ExperimentalWarning")
 
 POINTS = {f"x = {x}": {"x": x} for x in range(12)}
 WORKER = """
@@ -55,8 +56,6 @@ def postgres():
     initdb = found[-1] if found else shutil.which("initdb")
     if not initdb:
         pytest.skip("PostgreSQL is not installed")
-    import os
-
     me = {"user": "postgres", "cwd": "/"} if os.geteuid() == 0 else {}  # it refuses to run as root
     folder = Path(tempfile.mkdtemp())
     if me:
@@ -245,47 +244,6 @@ def test_more_trials_of_a_search_can_be_asked_for_later(tmp_path):
     )
 
 
-def test_a_torn_last_line_is_removed_and_its_trial_is_run_again(tmp_path, capsys):
-    path, begun = tmp_path / "journal.log", []
-
-    def run(trial):
-        begun.append(trial.suggest_int("x", 0, 99))
-        return begun[-1]
-
-    points = {f"{x}": {"x": x} for x in range(3)}
-    run_here(f"{path}", points, run)
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(
-        b"".join(lines[:-1]) + lines[-1][:20]
-    )  # what said that the last trial had ended
-    study = run_here(f"{path}", points, run)
-    assert "the last line was torn" in capsys.readouterr().out
-    assert sorted(trial.value for trial in study.trials if trial.value is not None) == [
-        0,
-        1,
-        2,
-    ] and begun == [0, 1, 2, 2]
-    assert all(json.loads(line) for line in path.read_text().splitlines())
-
-
-def test_a_line_torn_while_workers_write_is_removed_before_the_next_is_written(tmp_path, capsys):
-    """The disk was full for a moment: what is written next would stand behind the torn line."""
-    path = tmp_path / "journal.log"
-
-    def run(trial):
-        x = trial.suggest_int("x", 0, 99)
-        with open(path, "ab") as file:
-            file.write(b'{"op_code":7,"wor')
-        trial.report(x, 1)
-        return x
-
-    points = {f"{x}": {"x": x} for x in range(3)}
-    assert [trial.value for trial in run_here(f"{path}", points, run).trials] == [0, 1, 2]
-    assert capsys.readouterr().out.count("the last line was torn") == 3
-    assert all(json.loads(line) for line in path.read_text().splitlines())
-    assert run_here(f"{path}", points, run).best_value == 2
-
-
 def test_a_point_that_one_worker_has_ended_is_not_missing_because_another_was_killed_at_it(
     tmp_path,
 ):
@@ -366,16 +324,15 @@ NO_JOURNALS = [
     b'{"op_code":5,"worker"\n{"op_code":0}\n',
     b"[1]\n",
     b'{"a": 1}\n',
-]
-NO_JOURNALS += [
-    b"SQLite format 3\x00 and so on",
-    b'{"a": 1}\n{"b": 2}',
+    b"7\n",
+    b"SQLite format 3\x00 and so on",  # with no end of line at their end, as when a disk was full
     b'{"a": 1}',
-]  # with no end of line at their end
+    b'{"op_code":7,"wor',
+]
 
 
 @pytest.mark.parametrize("content", NO_JOURNALS)
-def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path, content):
+def test_a_file_that_is_no_journal_or_torn_is_named_and_left_alone(tmp_path, content):
     path = tmp_path / "journal.log"
     path.write_bytes(content)
     with pytest.raises(
@@ -383,20 +340,73 @@ def test_a_file_that_is_no_journal_is_named_and_left_alone(tmp_path, content):
         match="journal.log is no journal of Optuna, or damaged .*: give another --storage.$",
     ):
         run_here(f"{path}", {"0": {}}, lambda trial: 0.0)
-    assert path.read_bytes() == content
+    assert path.read_bytes() == content and not path.with_name("journal.log.lock").exists()
 
 
-@pytest.mark.parametrize(
-    "database",
-    [
-        "postgresql+psycopg://me:secret@",
-        "nosuch://me:secret@",
-        "postgresql+psycopg://me:se/c:secret@",
-        "postgresql+psycopg://me:Sum@secret9@",
-        "postgresql+psycopg://secret:x@",
-    ],
-)
-def test_a_storage_that_cannot_be_reached_is_one_sentence_without_the_password(database):
+def test_a_line_torn_while_workers_write_ends_in_one_sentence(tmp_path):
+    """The disk was full for a moment: what Optuna writes next stands behind the torn line."""
+    path = tmp_path / "journal.log"
+
+    def run(trial):
+        with open(path, "ab") as file:
+            file.write(b'{"op_code":7,"wor')
+        return trial.suggest_float("x", 0, 1)
+
+    with pytest.raises(ValueError, match="journal.log is no journal of Optuna, or damaged"):
+        run_here(f"{path}", {"0": {}}, run)
+
+
+@pytest.mark.parametrize("refusing", ["symlink", "open"])
+def test_a_folder_without_locks_is_named(tmp_path, monkeypatch, refusing):
+    """Reference: ENOLCK, as of a network drive without a lock daemon."""
+    whole = getattr(os, refusing)
+
+    def refuse(path, *given, **how):
+        if f"{path}".endswith(".lock") or refusing == "symlink":
+            raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+        return whole(path, *given, **how)
+
+    monkeypatch.setattr(os, refusing, refuse)
+    with pytest.raises((ValueError, OSError), match="journal.log.*No locks|No locks.*journal.log"):
+        run_here(f"{tmp_path / 'journal.log'}", {"0": {}}, lambda trial: 0.0)
+
+
+STORAGES = [  # the password is SECRET, whole or what stands around a mark in it
+    "postgresql+psycopg://me:SECRET@127.0.0.1:1/x",
+    "nosuch://me:SECRET@127.0.0.1:1/x",
+    "postgresql+psycopg://me:se/c:SECRET@127.0.0.1:1/x",
+    "postgresql+psycopg://me:Sum@SECRET9@127.0.0.1:1/x",
+    "postgresql://me:Sum,SECRET@9@127.0.0.1:1/x",
+    "postgresql+psycopg://SECRET:x@127.0.0.1:1/x",
+    "postgresql+psycopg://127.0.0.1:1/x?user=me&password=Sum@SECRET",
+    "postgresql+psycopg://127.0.0.1:1/x?sslmode=SECRET",
+    "postgresql+psycopg://me:SECRET/x",
+    "postgresql+psycopg://me:a://SECRET@127.0.0.1:1/x",
+    "postgresql:/me:SECRET@127.0.0.1/x",
+    "me:SECRET@127.0.0.1/x",
+]
+
+
+@pytest.mark.parametrize("url", STORAGES)
+def test_a_storage_that_cannot_be_reached_is_one_sentence_without_the_password(url):
     with pytest.raises(ValueError, match="^The storage .* cannot be used") as error:
-        storage.open_storage(f"{database}127.0.0.1:1/x")
-    assert "secret" not in str(error.value) and "\n" not in str(error.value)
+        storage.open_storage(url)
+    assert "SECRET" not in str(error.value) and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql"])
+def test_the_short_names_of_postgresql_mean_the_driver_that_is_there(scheme, monkeypatch):
+    asked = []
+    monkeypatch.setattr(storage, "RDBStorage", lambda url, **how: asked.append(url))
+    storage.open_storage(f"{scheme}://me@host/postgres")
+    assert asked == ["postgresql+psycopg://me@host/postgres"]
+
+
+def test_a_storage_that_fails_in_the_middle_is_named_without_the_password(monkeypatch):
+    def fail(*_):
+        raise optuna.exceptions.StorageInternalError("no SECRET there")
+
+    monkeypatch.setattr(storage, "open_storage", lambda url: None)
+    monkeypatch.setattr(workers, "open_study", fail)
+    with pytest.raises(RuntimeError, match=r"://…@host/x cannot be used \(no … there\). The same"):
+        run_here("postgresql://me:SECRET@host/x", {"0": {}}, None)
