@@ -18,7 +18,7 @@ from labkit import metrics, training
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.models.linear import LinearModel
 from labkit.runs import checkpoints, summary
-from labkit.runs.checkpoints import DAMAGED, Checkpoints, read_state, write_state
+from labkit.runs.checkpoints import CheckpointError, Checkpoints, read_state, write_state
 from labkit.training import Run, TrainingConfig
 
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
@@ -48,19 +48,18 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
     determines = settings | checkpoints.identify_code() | {"data": described}
     digest = digests.of(json.dumps(determines, sort_keys=True))
 
-    chosen = paths.runs_root() / config.notebook / digest[:12]
-    path = (Path(config.run_dir).expanduser() if config.run_dir else chosen).resolve()
+    path = Path(config.run_dir or paths.runs_root() / config.notebook / digest[:12])
     try:
+        path = path.expanduser().resolve()
         path.mkdir(parents=True, exist_ok=True)
         if config.fresh or not (path / "result.json").exists():  # anyone may look at a finished one
             locks.lock(path)
         finished = _begin(path, config, determines)
-    except OSError as error:
+    except (OSError, RuntimeError) as error:  # the latter of ~nobody
         locks.unlock(path)
-        instead = (
-            "choose another run_dir" if config.run_dir else "set LABKIT_RUNS to another folder"
-        )
-        raise ValueError(f"{path} cannot be used ({error.strerror}): {instead}.") from error
+        why = getattr(error, "strerror", error)
+        instead = "choose another run_dir" if config.run_dir else "set LABKIT_RUNS to another"
+        raise ValueError(f"{path} cannot be used ({why}): {instead}.") from error
     except ValueError:
         locks.unlock(path)
         raise
@@ -139,26 +138,22 @@ class Place(Checkpoints):
         super().recall(model, data, config)
         self.run_folder.identities[self.name] = self.identity
         path = self.folder / f"{self.name}.weights.pt"
-        try:
-            stored = read_state(path) if path.exists() else {"identity": {}, "place": {}}
-            found, elsewhere = dict(stored["identity"]), stored["place"] != self.place
-            if found and elsewhere and self.run_folder.finished:  # to be looked at, bits or not
-                found["model's first bits"] = self.identity["model's first bits"]
-                elsewhere = False
-            if found == self.identity and not elsewhere:
+        if path.exists():
+            try:
+                stored = read_state(path)
+            except ValueError as error:
+                instead = "Set fresh = True to train again, or choose another run_dir."
+                raise ValueError(f"{error}. {instead}") from error
+            here, found = self.identity | self.place, stored["identity"]
+            if self.run_folder.finished and not self.place.items() <= found.items():
+                # made elsewhere, and to be looked at, bits or not
+                found |= {name: here[name] for name in ("model's first bits", *self.place)}
+            if found == here:
                 model = copy.deepcopy(model)
                 model.load_state_dict(stored["weights"])
                 model = model.to(config.device) if isinstance(model, nn.Module) else model
                 return Run(model, **stored["run"])
-        except DAMAGED as error:
-            reason = f"{error}".partition("\n")[0]
-            raise ValueError(
-                f"{path} is damaged ({reason}). Set fresh = True to train again, or choose another "
-                "run_dir."
-            ) from error
-        if stored["identity"]:
-            now, then = self.identity | self.place, stored["identity"] | stored["place"]
-            print(f"{self.name}: {checkpoints.differences(now, then)}: trained anew.")
+            print(f"{self.name}: {checkpoints.differences(here, found)}: trained anew.")
         self.run_folder.reopen()
         return None
 
@@ -166,7 +161,7 @@ class Place(Checkpoints):
         """Store a trained model, whose checkpoints are then of no more use."""
         about = {key: value for key, value in vars(run).items() if key != "model"}
         weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
-        state = {"identity": self.identity, "place": self.place, "weights": weights, "run": about}
+        state = {"identity": self.identity | self.place, "weights": weights, "run": about}
         write_state(self.folder / f"{self.name}.weights.pt", state)
         checkpoints.delete(self.folder, self.name)
 
@@ -194,7 +189,7 @@ class RunFolder:
         path = self.path / f"{name}.test.pt"
         try:
             stored = read_state(path)
-        except DAMAGED:
+        except ValueError:
             stored = {"identity": None}
         if stored["identity"] == identity:
             logits = stored["logits"]
@@ -252,17 +247,16 @@ class RunFolder:
 
     def _while_locked(self, write: Callable[[], Path]) -> Path:
         """Write if the folder is ours. A finished run, open to anyone, is locked just for that."""
-        if self.finished:
-            try:
-                locks.lock(self.path)
-            except OSError:  # lent read-only: it is shown, and nothing in it is written anew
-                return self.path
-        try:
+        if not self.finished:
             locks.check_lock(self.path)
             return write()
+        try:
+            locks.lock(self.path)
+            return write()
+        except (OSError, CheckpointError):  # another user's: it is shown, and nothing written anew
+            return self.path
         finally:
-            if self.finished:
-                locks.unlock(self.path)
+            locks.unlock(self.path)
 
 
 def reference_run(notebook: str) -> dict:
