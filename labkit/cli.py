@@ -28,9 +28,7 @@ class OneSentence(click.Group):
             return super().invoke(context)
         except BrokenPipeError:  # click knows what to do
             raise
-        except OSError as error:
-            sys.exit(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}.")
-        except ValueError as error:
+        except (OSError, ValueError) as error:
             sys.exit(f"{error}".partition("\n")[0])
 
 
@@ -122,9 +120,7 @@ def show(where: tuple[Path, ...]) -> None:
         if executed:
             folder = notebook.run_folder(path)
             if not folder:
-                raise ValueError(
-                    f"{path} has no run folder: it was not executed, or an error came before."
-                )
+                raise ValueError(f"{path} names no run folder: it was not executed that far.")
             found = folder / "result.json"
         if (path / "trials.csv").exists():
             trials = pandas.read_csv(path / "trials.csv", keep_default_na=False)

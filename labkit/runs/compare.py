@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from pathlib import Path
 
@@ -33,8 +34,8 @@ def rerun(folder: Path, of: Path | None = None) -> tuple[list[tuple[str, str]], 
     with tempfile.TemporaryDirectory() as beside:
         new = Path(beside) / "run"
         parameters |= {"run_dir": str(new), "fresh": False}
-        threads = old["parameters"]["threads"]
-        code, _ = notebook.run(of, Path(beside) / "out.ipynb", parameters, threads)
+        os.environ["OMP_NUM_THREADS"] = f"{old['parameters']['threads']}"
+        code, _ = notebook.run(of, Path(beside) / "out.ipynb", parameters)
         if code or not (new / "result.json").exists():
             raise ValueError(f"The run could not be repeated: {of} ended with {code}, no result.")
         return compare(old, read_result(new / "result.json"))
@@ -44,9 +45,9 @@ def read_result(path: Path) -> dict:
     """Return what a result.json of ours holds; raise ValueError if it does not."""
     folder = path.parent
     if not path.exists():
+        begun = (folder / "run.json").exists() or (folder / "journal.log").exists()
         why = "name the folder of one run" if folder.exists() else "was it made on another machine?"
-        if any((folder / begun).exists() for begun in ("run.json", "journal.log")):
-            why = "the same command goes on"
+        why = "the same command goes on" if begun else why
         raise ValueError(f"{folder}: no finished run here ({path.name} is not there; {why}).")
     try:
         result = json.loads(path.read_text(encoding="utf-8-sig"))

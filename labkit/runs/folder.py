@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable
@@ -38,11 +39,8 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
     """
     settings = {key: value for key, value in vars(config).items() if key not in NOT_OF_THE_RUN}
     parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
-    described = {
-        "source": data.source,
-        "edition_sha256": data.sha256,
-        "classes": list(data.classes),
-    }
+    described = {"source": data.source, "edition_sha256": data.sha256}
+    described["classes"] = list(data.classes)
     described |= {part: len(examples) for part, examples in parts.items()}
     described["sha256"] = digests.of(parts)  # of what is really used, whatever a cell has changed
     determines = settings | checkpoints.identify_code() | {"data": described}
@@ -55,28 +53,21 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
         if config.fresh or not (path / "result.json").exists():  # anyone may look at a finished one
             locks.lock(path)
         finished = _begin(path, config, determines)
-    except (OSError, RuntimeError) as error:  # the latter of ~nobody
+    except (OSError, RuntimeError, ValueError) as error:
         locks.unlock(path)
-        why = getattr(error, "strerror", error)
+        if isinstance(error, ValueError):
+            raise
+        why = getattr(error, "strerror", error)  # a RuntimeError of ~nobody has none
         instead = "choose another run_dir" if config.run_dir else "set LABKIT_RUNS to another"
         raise ValueError(f"{path} cannot be used ({why}): {instead}.") from error
-    except ValueError:
-        locks.unlock(path)
-        raise
     print(f"run folder: {path}")
     if finished:
-        print(
-            "This run is finished: its results are shown, not made again. fresh = True starts over."
-        )
+        shown = "its results are shown, not made again. fresh = True starts over."
+        print(f"This run is finished: {shown}")
     elif not any(path.glob("*.pt")):
         print("Nothing was trained yet with these settings, data and code: every model is trained.")
-    result = {
-        "notebook": config.notebook,
-        "preset": config.preset,
-        "settings_sha256": digest,
-        "parameters": settings | {"lang": config.lang},
-        "data": described,
-    }
+    result = {"notebook": config.notebook, "preset": config.preset, "settings_sha256": digest}
+    result |= {"parameters": settings | {"lang": config.lang}, "data": described}
     return RunFolder(path, result, finished)
 
 
@@ -159,11 +150,15 @@ class Place(Checkpoints):
 
     def keep(self, run: Run) -> None:
         """Store a trained model, whose checkpoints are then of no more use."""
-        about = {key: value for key, value in vars(run).items() if key != "model"}
         weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
-        state = {"identity": self.identity | self.place, "weights": weights, "run": about}
+        state = {"identity": self.identity | self.place, "weights": weights, "run": _about(run)}
         write_state(self.folder / f"{self.name}.weights.pt", state)
         checkpoints.delete(self.folder, self.name)
+
+
+def _about(run: Run) -> dict:
+    """Return what is known of a training besides its model."""
+    return {key: value for key, value in vars(run).items() if key != "model"}
 
 
 class RunFolder:
@@ -187,40 +182,30 @@ class RunFolder:
         weights = digests.weights_sha256(run.model.state_dict())
         identity = {"weights": weights, "data": digests.of(part)}
         path = self.path / f"{name}.test.pt"
-        try:
+        logits = None
+        with contextlib.suppress(ValueError):  # not there yet, or damaged
             stored = read_state(path)
-        except ValueError:
-            stored = {"identity": None}
-        if stored["identity"] == identity:
-            logits = stored["logits"]
-        else:
+            logits = stored["logits"] if stored["identity"] == identity else None
+        if logits is None:
             linear = isinstance(run.model, LinearModel)
             logits = run.model.logits(part) if linear else training.predict(run.model, part).cpu()
             state = {"identity": identity, "logits": logits}
             self._while_locked(lambda: write_state(path, state))
         self.logits[name] = logits
-        self.models[name] = {
-            "history": run.history,
-            "best_epoch": run.best_epoch,
-            "test": metrics.test_scores(logits, part.y.cpu()),
-            "train_seconds": run.train_seconds,
-            "num_parameters": run.num_parameters,
-            "weights_sha256": weights,
-            "diverged": run.diverged,
-            "identity": self.identities.get(name, {}),
-        }
-        return self.models[name]["test"]
+        scores = metrics.test_scores(logits, part.y.cpu())
+        whence = {"weights_sha256": weights, "identity": self.identities.get(name, {})}
+        self.models[name] = _about(run) | {"test": scores} | whence
+        return scores
 
     def finish(self) -> dict:
         """Write report.txt, and result.json last: it says that the run is done. Return it."""
-        result = self.finished or self.result | {
-            "models": self.models,
-            "environment": environment.environment(self.result["parameters"]["device"]),
-        }
-        self.save_text(summary.report(result, self.result["parameters"]["lang"]), "report.txt")
+        asked, result = self.result["parameters"], self.finished
+        if not result:
+            here = environment.environment(asked["device"])
+            result = self.result | {"models": self.models, "environment": here}
+        self.save_text(summary.report(result, asked["lang"]), "report.txt")
         if not self.finished:
-            text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
-            self.save_text(text, "result.json")
+            self._while_locked(lambda: files.write_json(self.path / "result.json", result))
             self.finished = result
             checkpoints.delete(self.path)
             locks.unlock(self.path)

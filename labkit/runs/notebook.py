@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import shutil
 import signal
@@ -21,19 +20,15 @@ KERNEL_DIED = 138  # the exit code then, which is papermill's
 
 
 def run(
-    notebook: Path,
-    output: Path | None,
-    parameters: dict[str, object],
-    threads: int | None = None,
-    progress_bar: bool = False,
+    notebook: Path, output: Path | None, parameters: dict[str, object], progress_bar: bool = False
 ) -> tuple[int, Path]:
     """Execute a notebook; return the exit code and where the executed notebook lies.
 
     papermill writes over its output in place, so it writes into a file of its own, which is put in
     place when it has ended. output: may name parameters, like `{seed}`; None puts it into the run's
-    own folder. threads: of the CPU; None leaves them as they are. Raises ValueError if the output
-    is no place for a file, `notebook` is no notebook or names a kernel that is not here, and
-    KeyboardInterrupt with the number of the signal that ended the run.
+    own folder. Raises ValueError if the output is no place for a file, or `notebook` is no
+    notebook or has no kernel here, and KeyboardInterrupt with the number of the signal that ended
+    the run.
     """
     import nbclient
     import papermill
@@ -44,8 +39,6 @@ def run(
     folder.mkdir(parents=True, exist_ok=True)
     partial = files.partial_of(folder / f"running-{(output or notebook).stem}.ipynb")
     files.remove_leftovers(folder)
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
     code = 0
     with _stopped_by_signals() as stopped:
         try:
@@ -78,12 +71,12 @@ def _kernel(notebook: Path) -> dict[str, object]:
     name, language = spec.get("name"), spec.get("language", "python")
     encrypted = Config(KernelManager={"transport_encryption": "auto"})  # else ipykernel warns
     how = {"config": encrypted, "language": language}
-    if name in KernelSpecManager().find_kernel_specs():
-        return how
-    if language != "python":
-        raise ValueError(f"{notebook} needs the kernel {name}, which is not here: install it.")
-    print(f"{notebook} names the kernel {name}, which is not here: this Python runs it.")
-    return how | {"kernel_name": "python3"}
+    if name not in KernelSpecManager().find_kernel_specs():
+        if language != "python":
+            raise ValueError(f"{notebook} needs the kernel {name}, which is not here: install it.")
+        print(f"{notebook} names the kernel {name}, which is not here: this Python runs it.")
+        how["kernel_name"] = "python3"
+    return how
 
 
 def check_names(notebook: Path, names: Iterable[str]) -> None:
@@ -92,9 +85,8 @@ def check_names(notebook: Path, names: Iterable[str]) -> None:
     The notebook would say so itself, but a kernel takes a quarter of a minute to come that far.
     """
     known = parameter_names(notebook)
-    for name in names:
-        if known and name not in known:
-            raise ValueError(no_parameter(name, notebook.stem, known))
+    if known and (wrong := [name for name in names if name not in known]):
+        raise ValueError(no_parameter(wrong[0], notebook.stem, known))
 
 
 def parameter_names(notebook: Path) -> list[str]:
