@@ -17,14 +17,31 @@ from labkit.sweeps.command import sweep
 
 DATA_SETS = list(official.SAMPLE_PACKAGES)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+SHOWN = {"*.png": "figure", "report.txt": "report", "trials.csv": "table"}  # of a folder's files
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class OneSentence(click.Group):
+    """Ends a command with one sentence on what a person can mend."""
+
+    def invoke(self, context: click.Context) -> object:
+        try:
+            return super().invoke(context)
+        except BrokenPipeError:  # click knows what to do
+            raise
+        except (OSError, ValueError) as error:
+            sys.exit(f"{error}".partition("\n")[0])
+
+
+@click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__)
 def main() -> None:
     """Data and results of the two lab notebooks.
 
     LABKIT_DATA and LABKIT_RUNS name other folders for them than data/ and runs/.
+
+    \b
+    Completion with Tab, from ~/.bashrc (for zsh: zsh_source, in ~/.zshrc):
+    eval "$(_LABKIT_COMPLETE=bash_source labkit)"
     """
 
 
@@ -39,7 +56,10 @@ def data() -> None:
 
 @data.command()
 def where() -> None:
-    """Print where the data lie or would lie, and which are used."""
+    """Print where the data lie, and which are used.
+
+    That is LABKIT_DATA, or else data/ in the checkout.
+    """
     click.echo(f"data folder: {paths.data_root()}   (set LABKIT_DATA for another)")
     for name in DATA_SETS:
         there = official.is_there(name)
@@ -52,7 +72,10 @@ def where() -> None:
 @data.command()
 @click.argument("which", nargs=-1, type=click.Choice(DATA_SETS))
 def get(which: tuple[str, ...]) -> None:
-    """Download what is missing (11 MB of digits, 85 MB of reviews) and verify it."""
+    """Download what is missing, and verify it.
+
+    11 MB of digits and 85 MB of reviews go into LABKIT_DATA, or else data/ in the checkout.
+    """
     _verify(which, download.get, download.check)
 
 
@@ -80,55 +103,65 @@ def _verify(which: tuple[str, ...], *actions) -> None:
 @main.command()
 @click.argument("where", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 def show(where: tuple[Path, ...]) -> None:
-    """Print the results of runs: executed notebooks, run folders or result files."""
+    """Print the results of runs and sweeps.
+
+    WHERE is an executed notebook, the folder of a run or a sweep, or a result.json. For example:
+
+    \b
+    labkit show imdb.ipynb runs/sweeps/02_imdb-01234567
+    """
+    import pandas
+
     from labkit.runs import compare, notebook, summary
 
     for path in where:
-        try:
-            found = path / "result.json" if path.is_dir() else path
-            executed = not path.is_dir() and '"nbformat"' in path.read_text(errors="replace")
-            if executed:
-                folder = notebook.run_folder(path)
-                if not folder:
-                    raise ValueError(
-                        f"{path} has no run folder: it was not executed, or an error came before."
-                    )
-                found = folder / "result.json"
+        found = path / "result.json" if path.is_dir() else path
+        executed = not path.is_dir() and '"nbformat"' in path.read_text(errors="replace")
+        if executed:
+            folder = notebook.run_folder(path)
+            if not folder:
+                raise ValueError(f"{path} names no run folder: it was not executed that far.")
+            found = folder / "result.json"
+        if (path / "trials.csv").exists():
+            trials = pandas.read_csv(path / "trials.csv", keep_default_na=False)
+            text = trials.drop(columns="run_dir").to_string(index=False)
+        else:
             result = compare.read_result(found)
-        except ValueError as error:
-            sys.exit(f"{error}")
-        click.echo("\n" + summary.summary(result, result["parameters"]["lang"]) + "\n")
+            text = summary.summary(result, result["parameters"]["lang"])
+        click.echo(f"\n{text}\n")
         if executed:
             click.echo(f"executed notebook: {path.resolve()}")
-        for file in sorted(found.parent.glob("*.png")) + sorted(found.parent.glob("report.txt")):
-            click.echo(f"{'figure' if file.suffix == '.png' else 'report'}: {file.resolve()}")
+        for pattern, kind in SHOWN.items():
+            for file in sorted(found.parent.glob(pattern)):
+                click.echo(f"{kind}: {file.resolve()}")
 
 
 @main.command()
 @click.argument("notebook", type=FILE)
 @click.argument("output", required=False, type=click.Path(path_type=Path))
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="As papermill's.")
-def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...]) -> None:
-    """Execute NOTEBOOK with papermill into OUTPUT, which is never left torn.
+@click.option("-r", "raw", nargs=2, multiple=True, metavar="NAME VALUE", help="VALUE is a text.")
+def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
+    """Execute NOTEBOOK with papermill into OUTPUT.
 
-    Without OUTPUT it goes into the run's own folder. Given again after it was stopped or killed,
-    the same command goes on from the last epoch.
+    OUTPUT is never left torn. Without it the notebook goes into the run's own folder, in
+    LABKIT_RUNS, or else runs/ in the checkout. Given again after it was stopped or killed, the same
+    command goes on from the last epoch. For example:
+
+    \b
+    labkit run notebooks/02_imdb.ipynb imdb.ipynb -p hidden_dim 128 -r run_dir 2024
     """
     with clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.runs import notebook as notebooks
 
+        notebooks.check_names(notebook, dict(pairs + raw))
+        parameters = {name: read_value(value) for name, value in pairs} | dict(raw)
+        bar = sys.stderr.isatty()
         try:
-            parameters = {name: read_value(value) for name, value in pairs}
-            bar = sys.stderr.isatty()
             code, where = notebooks.run(notebook, output, parameters, progress_bar=bar)
         except OSError as error:
-            place = output or paths.runs_root()
-            sys.exit(
-                f"{place} could not be written ({error.strerror}): make room, or choose another "
-                "OUTPUT or LABKIT_RUNS."
-            )
-        except ValueError as error:
-            sys.exit(str(error).splitlines()[0])
+            place, why = output or paths.runs_root(), error.strerror or error
+            sys.exit(f"{place} could not be written ({why}): choose another OUTPUT or LABKIT_RUNS.")
     if code:
         sys.exit(f"failed; the error stands in {where.resolve()}" if code == 1 else code)
     for line in notebooks.printed(where).splitlines():
@@ -143,16 +176,20 @@ def run(notebook: Path, output: Path | None, pairs: tuple[tuple[str, str], ...])
 
 @main.command()
 @click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, path_type=Path))
-@click.option("--notebook", type=FILE, help="Default: the checkout's.")
+@click.option("--notebook", type=FILE, help="Default: the checkout's; an installed wheel has none.")
 def rerun(folder: Path, notebook: Path | None) -> None:
-    """Repeat the run in RUN_DIR and list every value that is not bit-identical."""
+    """Repeat a run and compare it bit by bit.
+
+    Every value in RUN_DIR that is not bit-identical is listed; the repetition leaves nothing. For
+    example:
+
+    \b
+    labkit rerun runs/01_mnist/0123456789ab
+    """
     with clean_end("nothing was compared"):
         from labkit.runs import compare
 
-        try:
-            verdicts, reasons = compare.rerun(folder, notebook)
-        except (ValueError, RuntimeError) as error:
-            sys.exit(str(error))
+        verdicts, reasons = compare.rerun(folder, notebook)
     for field, verdict in verdicts:
         if verdict != "same bits" or field.endswith("sha256"):
             click.echo(f"{verdict:12} {field}")

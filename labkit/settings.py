@@ -6,17 +6,16 @@ A parameter left at 0 takes its preset's value; what the caller names always win
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from types import SimpleNamespace
 
 import torch
 
 from labkit.data import official
 from labkit.machine import numerics
-from labkit.machine.parameters import injected_names
+from labkit.machine.parameters import hint, injected_names, no_parameter
 from labkit.training import TrainingConfig
 
 
@@ -40,10 +39,8 @@ class Parameter:
 
     def check(self, name: str, value: object) -> object:
         """Return `value`, as a float where one is due; raise SettingsError if it does not fit."""
-        if self.kind is float and type(value) is int:
-            value = float(value)
         wrong = f"{name} = {value!r} is"
-        if type(value) is not self.kind:
+        if type(value) is not self.kind and not (self.kind is float and type(value) is int):
             raise SettingsError(
                 f"{wrong} of type {type(value).__name__}, but {name} is {self.allowed()}; "
                 f"for example: {name} = {self.default!r}."
@@ -53,7 +50,7 @@ class Parameter:
         if self.choices and value not in self.choices:
             meant = hint(value, self.choices)
             raise SettingsError(f"{wrong} not allowed: {name} is {self.allowed()}.{meant}")
-        return value
+        return self.kind(value)
 
     def allowed(self) -> str:
         if self.choices:
@@ -61,7 +58,7 @@ class Parameter:
         kinds = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
         words = kinds[self.kind]
         if self.kind in (int, float):
-            words += f" from {self.low:,g} to {self.high:,g}"
+            words += f" from {self.low:,} to {self.high:,}"
         return f"{words} ({self.unit})" if self.unit else words
 
 
@@ -150,9 +147,7 @@ def resolve(notebook: str, **given: object) -> Config:
     table = PARAMETERS[notebook]
     for name in given:
         if name not in table:
-            known = ", ".join(table)
-            meant = hint(name, table)
-            raise SettingsError(f"{name} is no parameter of {notebook}.{meant} Known: {known}.")
+            raise SettingsError(no_parameter(name, notebook, table))
     asked = {
         name: parameter.check(name, given.get(name, parameter.default))
         for name, parameter in table.items()
@@ -206,10 +201,3 @@ def choose_preset(preset: str, device: str) -> str:
     if preset == "auto":
         preset = "quick" if device == "cpu" else "full"
     return preset
-
-
-def hint(wrong: object, known: Iterable) -> str:
-    """Return ` Did you mean hidden_dim?` for the nearest known name, or nothing."""
-    names = {str(name).lower(): name for name in known}
-    near = difflib.get_close_matches(str(wrong).lower(), names, n=1)
-    return f" Did you mean {names[near[0]]}?" if near else ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from types import SimpleNamespace
+from typing import TYPE_CHECKING
 
 import pandas
-from torch import Tensor
 
-from labkit import metrics
 from labkit.language import word
+
+if TYPE_CHECKING:  # `labkit show` does without PyTorch, and so without metrics, until they are used
+    from torch import Tensor
 
 
 def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame:
@@ -72,6 +74,8 @@ def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:
     """Return for each model the two classes that it confuses most often, and how often."""
+    from labkit import metrics
+
     rows = {}
     for name, test in tests.items():
         first, second, times = metrics.worst_pair(test["confusion"])
@@ -82,6 +86,8 @@ def worst_pairs(
 
 def by_class(test: Mapping, classes: Sequence[str], lang: str = "en") -> pandas.DataFrame:
     """Return precision, recall, F1 and number of examples of each class of one model's test."""
+    from labkit import metrics
+
     rows = {
         word(name, lang): {
             "precision": f"{scores['precision']:.4f}",
@@ -96,6 +102,8 @@ def by_class(test: Mapping, classes: Sequence[str], lang: str = "en") -> pandas.
 
 def paired(logits: Mapping[str, Tensor], y: Tensor, lang: str = "en") -> pandas.DataFrame:
     """Return one row a pair of models: how often only one of them is right, and McNemar's p."""
+    from labkit import metrics
+
     rows = {}
     for first, second in combinations(logits, 2):
         counts = metrics.only_one_right(logits[first], logits[second], y)

@@ -23,7 +23,7 @@ ALLOWED = {
     "settings": {"data", "machine", "training"},
     "tables": {"language", "metrics"},
     "figures": {"language"},
-    "runs": {"language", "machine", "metrics", "models", "settings", "tables", "training"},
+    "runs": {"language", "machine", "metrics", "models", "tables", "training"},
     "sweeps": {"machine", "runs", "settings"},
     "claims": {"data", "language", "machine", "metrics", "models"}
     | {"runs", "settings", "training"},

@@ -39,6 +39,8 @@ WRONG = [
     ("fresh", "true", "fresh = 'true' is of type str, but fresh is True or False"),
     ("fresh", 1, "is of type int"),
     ("batch_size", 0, "out of range"),
+    ("seed", 2**31, "seed is a whole number from 0 to 2,147,483,647"),
+    ("learning_rate", 10**400, "learning_rate is a number from 1e-08 to 10.0"),
     ("dropout", 1.0, "out of range"),
     ("dropout", -0.1, "out of range"),
     ("seed", None, "is of type NoneType"),

@@ -13,7 +13,7 @@ from labkit.machine.signals import clean_end
 
 @click.group()
 def claims() -> None:
-    """Test the claims of the original report: train the cells, and see the verdicts."""
+    """Test the claims of the original report."""
 
 
 @claims.command()
@@ -25,9 +25,11 @@ def claims() -> None:
 )
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
-    """Run the cells that the claims IDS (default: all) need and that have no record yet.
+    """Train what the claims IDS (default: all) still need.
 
-    The same command, given again or at the same time, shares the work; what was stopped goes on.
+    Those are cells that have no record yet; they are trained in LABKIT_RUNS, or else runs/ in the
+    checkout. The same command, given again or at the same time, shares the work; what was stopped
+    goes on.
     """
     with clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.claims import cells, plan
@@ -51,7 +53,10 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
 @claims.command()
 @click.option("--write", is_flag=True, help="Renew the tables and figure beside the records.")
 def report(write: bool) -> None:
-    """Print a line a claim: id, verdict, difference with its interval, seeds, budget, device."""
+    """Print each claim's verdict and what it rests on.
+
+    A line has id, verdict, difference with its interval, seeds, budget and device.
+    """
     from labkit.claims import ledger, plan, report
 
     try:

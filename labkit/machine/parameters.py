@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import difflib
+from collections.abc import Iterable
 
 
 def injected_names(cells: list[str]) -> list[str]:
@@ -16,10 +18,30 @@ def injected_names(cells: list[str]) -> list[str]:
         if "settings.from_notebook(" in cell:
             break
         if cell.startswith("# Parameters\n"):
-            assignments = [node for node in ast.parse(cell).body if isinstance(node, ast.Assign)]
-            targets = [assignment.targets[0] for assignment in assignments]
-            return [target.id for target in targets if isinstance(target, ast.Name)]
+            return assigned_names(cell)
     return []
+
+
+def assigned_names(cell: str) -> list[str]:
+    """Return the names that a cell assigns, none if it is more than plain Python."""
+    try:
+        nodes = list(ast.walk(ast.parse(cell)))
+    except SyntaxError:
+        return []
+    names = (node for node in nodes if isinstance(node, ast.Name))
+    return [name.id for name in names if isinstance(name.ctx, ast.Store)]
+
+
+def no_parameter(name: str, notebook: str, known: Iterable[str]) -> str:
+    """Return the sentence for a name that a notebook does not know."""
+    return f"{name} is no parameter of {notebook}.{hint(name, known)} Known: {', '.join(known)}."
+
+
+def hint(wrong: object, known: Iterable) -> str:
+    """Return ` Did you mean hidden_dim?` for the nearest known name, or nothing."""
+    names = {str(name).lower(): name for name in known}
+    near = difflib.get_close_matches(str(wrong).lower(), names, n=1)
+    return f" Did you mean {names[near[0]]}?" if near else ""
 
 
 def read_value(text: str) -> object:

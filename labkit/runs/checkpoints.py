@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import errno
 import hashlib
 import io
 import pickle
@@ -20,11 +21,6 @@ import torch
 from labkit.machine import digests, environment, files, locks
 from labkit.models.linear import LinearModel
 from labkit.training import Run, TrainingConfig
-
-# what reading a damaged file raises
-DAMAGED = (OSError, ValueError, RuntimeError, LookupError, AttributeError, EOFError) + (
-    (pickle.UnpicklingError, TypeError)
-)
 
 
 class CheckpointError(ValueError):
@@ -49,15 +45,13 @@ class Checkpoints:
         for path in reversed(self._paths().values()):
             try:
                 state = read_state(path)
-                found, place = state.pop("identity"), state.pop("place")
-            except DAMAGED as error:
-                reason = f"{error}".partition("\n")[0]
-                print(f"{path} is damaged or no checkpoint ({reason}): the one before it is taken.")
+            except ValueError as error:
+                print(f"{error}: the one before it is taken.")
                 continue
-            if (found, place) == (self.identity, self.place):
+            here, found = self.identity | self.place, state.pop("identity")
+            if found == here:
                 return state
-            changed = differences(self.identity | self.place, found | place)
-            print(f"{self.name}: {changed}: trained anew.")
+            print(f"{self.name}: {differences(here, found)}: trained anew.")
             delete(self.folder, self.name)
             return None
         return None
@@ -68,7 +62,7 @@ class Checkpoints:
         Raises CheckpointError if the disk is full.
         """
         path = self.folder / f"{self.name}.epoch-{epoch}.pt"
-        write_state(path, {"identity": self.identity, "place": self.place, **state})
+        write_state(path, {"identity": self.identity | self.place, **state})
         for other, old in self._paths().items():
             if other not in (epoch - 1, epoch):
                 old.unlink(missing_ok=True)
@@ -78,7 +72,7 @@ class Checkpoints:
 
     def history(self, seen: int = 0) -> list[dict]:
         """Return the epochs after the first `seen`, perhaps of another process's training."""
-        with contextlib.suppress(*DAMAGED):  # the folder may not be there yet, or no more
+        with contextlib.suppress(OSError, ValueError):  # the folder may not be there
             paths = self._paths()
             if max(paths, default=0) > seen:
                 return read_state(paths[max(paths)])["history"][seen:]
@@ -149,23 +143,26 @@ def write_state(path: Path, state: dict) -> None:
     """
     content = io.BytesIO()
     torch.save(state, content)
-    content = content.getvalue()
+    whole = hashlib.sha256(content.getvalue()).digest() + content.getvalue()
     try:
         locks.check_lock(path.parent)
-        whole = hashlib.sha256(content).digest() + content
         files.write_whole(path, lambda partial: partial.write_bytes(whole))
     except OSError as error:
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise CheckpointError(
-            f"{path} could not be written ({error.strerror}). Make room there and give the same "
-            "command again: it goes on from the last epoch that was saved."
+            f"{path} could not be written ({error.strerror}). {'Make room' if full else 'Mend it'} "
+            "there and give the same command again: it goes on from the last epoch that was saved."
         ) from error
 
 
 def read_state(path: Path) -> dict:
-    """Read what `write_state` wrote; a damaged file raises one of DAMAGED."""
-    content = path.read_bytes()
-    if hashlib.sha256(content[32:]).digest() != content[:32]:
-        raise ValueError("its content does not match its SHA-256")
-    return torch.load(
-        io.BytesIO(content[32:]), map_location="cpu", weights_only=True
-    )  # runs no code
+    """Read what `write_state` wrote; raise ValueError if it cannot be read or is damaged."""
+    try:
+        content = path.read_bytes()
+        if hashlib.sha256(content[32:]).digest() != content[:32]:
+            raise ValueError("its content does not match its SHA-256")
+        # weights_only runs no code
+        return torch.load(io.BytesIO(content[32:]), map_location="cpu", weights_only=True)
+    except (OSError, ValueError, RuntimeError, pickle.UnpicklingError) as error:
+        reason = f"{error}".partition("\n")[0]
+        raise ValueError(f"{path} is damaged ({reason})") from error

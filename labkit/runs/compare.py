@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import tempfile
 from pathlib import Path
 
-from labkit import settings
 from labkit.machine import paths
-from labkit.runs import notebook
+from labkit.runs import notebook, summary
 
 # For numbers made on another machine or by other versions. A tanh RNN amplifies rounding: in quick
 # runs with other instructions, or one thread instead of two, its test accuracy was up to 0.022
@@ -22,39 +22,39 @@ NOT_COMPARED = ("environment", "parameters", "preset", "notebook")
 def rerun(folder: Path, of: Path | None = None) -> tuple[list[tuple[str, str]], list[str]]:
     """Repeat the finished run in `folder` in another place; return what `compare` does.
 
-    of: its notebook, by default the checkout's. Raises ValueError if there is nothing to repeat,
-    RuntimeError if the repetition failed.
+    of: its notebook, by default the checkout's. Raises ValueError if there is nothing to repeat, or
+    if the repetition failed.
     """
     old = read_result(folder / "result.json")
     of = of or paths.CHECKOUT / "notebooks" / f"{old['notebook']}.ipynb"
     if not of.exists():
         raise ValueError(f"{of} is not there: name the run's notebook with --notebook.")
-    known = settings.PARAMETERS[old["notebook"]]
+    known = notebook.parameter_names(of)
     parameters = {name: value for name, value in old["parameters"].items() if name in known}
     with tempfile.TemporaryDirectory() as beside:
         new = Path(beside) / "run"
         parameters |= {"run_dir": str(new), "fresh": False}
-        threads = old["parameters"]["threads"]
-        code, _ = notebook.run(of, Path(beside) / "out.ipynb", parameters, threads)
+        os.environ["OMP_NUM_THREADS"] = f"{old['parameters']['threads']}"
+        code, _ = notebook.run(of, Path(beside) / "out.ipynb", parameters)
         if code or not (new / "result.json").exists():
-            raise RuntimeError(f"The run could not be repeated: {of} ended with {code}.")
+            raise ValueError(f"The run could not be repeated: {of} ended with {code}, no result.")
         return compare(old, read_result(new / "result.json"))
 
 
 def read_result(path: Path) -> dict:
     """Return what a result.json of ours holds; raise ValueError if it does not."""
-    begun = (path.parent / "run.json").exists()
+    folder = path.parent
     if not path.exists():
-        why = "the same command goes on" if begun else "was it made on another machine?"
-        raise ValueError(f"{path.parent}: no finished run here ({path.name} is not there; {why}).")
+        begun = (folder / "run.json").exists() or (folder / "journal.log").exists()
+        why = "name the folder of one run" if folder.exists() else "was it made on another machine?"
+        why = "the same command goes on" if begun else why
+        raise ValueError(f"{folder}: no finished run here ({path.name} is not there; {why}).")
     try:
         result = json.loads(path.read_text(encoding="utf-8-sig"))
-        whole = result["parameters"]["threads"] and all(
-            m["test"] for m in result["models"].values()
-        )
-        if result["notebook"] in settings.PARAMETERS and whole and result["environment"]:
+        asked = result["parameters"]
+        if asked["threads"] and summary.summary(result, asked["lang"]):  # has all that is shown
             return result
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         pass
     raise ValueError(f"{path} is no result of a run, or damaged.")
 

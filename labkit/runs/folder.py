@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from labkit import metrics, training
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.models.linear import LinearModel
 from labkit.runs import checkpoints, summary
-from labkit.runs.checkpoints import DAMAGED, Checkpoints, read_state, write_state
+from labkit.runs.checkpoints import CheckpointError, Checkpoints, read_state, write_state
 from labkit.training import Run, TrainingConfig
 
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
@@ -38,46 +39,35 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
     """
     settings = {key: value for key, value in vars(config).items() if key not in NOT_OF_THE_RUN}
     parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
-    described = {
-        "source": data.source,
-        "edition_sha256": data.sha256,
-        "classes": list(data.classes),
-    }
+    described = {"source": data.source, "edition_sha256": data.sha256}
+    described["classes"] = list(data.classes)
     described |= {part: len(examples) for part, examples in parts.items()}
     described["sha256"] = digests.of(parts)  # of what is really used, whatever a cell has changed
     determines = settings | checkpoints.identify_code() | {"data": described}
     digest = digests.of(json.dumps(determines, sort_keys=True))
 
-    chosen = paths.runs_root() / config.notebook / digest[:12]
-    path = (Path(config.run_dir).expanduser() if config.run_dir else chosen).resolve()
+    path = Path(config.run_dir or paths.runs_root() / config.notebook / digest[:12])
     try:
+        path = path.expanduser().resolve()
         path.mkdir(parents=True, exist_ok=True)
         if config.fresh or not (path / "result.json").exists():  # anyone may look at a finished one
             locks.lock(path)
         finished = _begin(path, config, determines)
-    except OSError as error:
+    except (OSError, RuntimeError, ValueError) as error:
         locks.unlock(path)
-        instead = (
-            "choose another run_dir" if config.run_dir else "set LABKIT_RUNS to another folder"
-        )
-        raise ValueError(f"{path} cannot be used ({error.strerror}): {instead}.") from error
-    except ValueError:
-        locks.unlock(path)
-        raise
+        if isinstance(error, ValueError):
+            raise
+        why = getattr(error, "strerror", error)  # a RuntimeError of ~nobody has none
+        instead = "choose another run_dir" if config.run_dir else "set LABKIT_RUNS to another"
+        raise ValueError(f"{path} cannot be used ({why}): {instead}.") from error
     print(f"run folder: {path}")
     if finished:
-        print(
-            "This run is finished: its results are shown, not made again. fresh = True starts over."
-        )
+        shown = "its results are shown, not made again. fresh = True starts over."
+        print(f"This run is finished: {shown}")
     elif not any(path.glob("*.pt")):
         print("Nothing was trained yet with these settings, data and code: every model is trained.")
-    result = {
-        "notebook": config.notebook,
-        "preset": config.preset,
-        "settings_sha256": digest,
-        "parameters": settings | {"lang": config.lang},
-        "data": described,
-    }
+    result = {"notebook": config.notebook, "preset": config.preset, "settings_sha256": digest}
+    result |= {"parameters": settings | {"lang": config.lang}, "data": described}
     return RunFolder(path, result, finished)
 
 
@@ -139,36 +129,36 @@ class Place(Checkpoints):
         super().recall(model, data, config)
         self.run_folder.identities[self.name] = self.identity
         path = self.folder / f"{self.name}.weights.pt"
-        try:
-            stored = read_state(path) if path.exists() else {"identity": {}, "place": {}}
-            found, elsewhere = dict(stored["identity"]), stored["place"] != self.place
-            if found and elsewhere and self.run_folder.finished:  # to be looked at, bits or not
-                found["model's first bits"] = self.identity["model's first bits"]
-                elsewhere = False
-            if found == self.identity and not elsewhere:
+        if path.exists():
+            try:
+                stored = read_state(path)
+            except ValueError as error:
+                instead = "Set fresh = True to train again, or choose another run_dir."
+                raise ValueError(f"{error}. {instead}") from error
+            here, found = self.identity | self.place, stored["identity"]
+            if self.run_folder.finished and not self.place.items() <= found.items():
+                # made elsewhere, and to be looked at, bits or not
+                found |= {name: here[name] for name in ("model's first bits", *self.place)}
+            if found == here:
                 model = copy.deepcopy(model)
                 model.load_state_dict(stored["weights"])
                 model = model.to(config.device) if isinstance(model, nn.Module) else model
                 return Run(model, **stored["run"])
-        except DAMAGED as error:
-            reason = f"{error}".partition("\n")[0]
-            raise ValueError(
-                f"{path} is damaged ({reason}). Set fresh = True to train again, or choose another "
-                "run_dir."
-            ) from error
-        if stored["identity"]:
-            now, then = self.identity | self.place, stored["identity"] | stored["place"]
-            print(f"{self.name}: {checkpoints.differences(now, then)}: trained anew.")
+            print(f"{self.name}: {checkpoints.differences(here, found)}: trained anew.")
         self.run_folder.reopen()
         return None
 
     def keep(self, run: Run) -> None:
         """Store a trained model, whose checkpoints are then of no more use."""
-        about = {key: value for key, value in vars(run).items() if key != "model"}
         weights = {key: value.cpu() for key, value in run.model.state_dict().items()}
-        state = {"identity": self.identity, "place": self.place, "weights": weights, "run": about}
+        state = {"identity": self.identity | self.place, "weights": weights, "run": _about(run)}
         write_state(self.folder / f"{self.name}.weights.pt", state)
         checkpoints.delete(self.folder, self.name)
+
+
+def _about(run: Run) -> dict:
+    """Return what is known of a training besides its model."""
+    return {key: value for key, value in vars(run).items() if key != "model"}
 
 
 class RunFolder:
@@ -192,40 +182,30 @@ class RunFolder:
         weights = digests.weights_sha256(run.model.state_dict())
         identity = {"weights": weights, "data": digests.of(part)}
         path = self.path / f"{name}.test.pt"
-        try:
+        logits = None
+        with contextlib.suppress(ValueError):  # not there yet, or damaged
             stored = read_state(path)
-        except DAMAGED:
-            stored = {"identity": None}
-        if stored["identity"] == identity:
-            logits = stored["logits"]
-        else:
+            logits = stored["logits"] if stored["identity"] == identity else None
+        if logits is None:
             linear = isinstance(run.model, LinearModel)
             logits = run.model.logits(part) if linear else training.predict(run.model, part).cpu()
             state = {"identity": identity, "logits": logits}
             self._while_locked(lambda: write_state(path, state))
         self.logits[name] = logits
-        self.models[name] = {
-            "history": run.history,
-            "best_epoch": run.best_epoch,
-            "test": metrics.test_scores(logits, part.y.cpu()),
-            "train_seconds": run.train_seconds,
-            "num_parameters": run.num_parameters,
-            "weights_sha256": weights,
-            "diverged": run.diverged,
-            "identity": self.identities.get(name, {}),
-        }
-        return self.models[name]["test"]
+        scores = metrics.test_scores(logits, part.y.cpu())
+        whence = {"weights_sha256": weights, "identity": self.identities.get(name, {})}
+        self.models[name] = _about(run) | {"test": scores} | whence
+        return scores
 
     def finish(self) -> dict:
         """Write report.txt, and result.json last: it says that the run is done. Return it."""
-        result = self.finished or self.result | {
-            "models": self.models,
-            "environment": environment.environment(self.result["parameters"]["device"]),
-        }
-        self.save_text(summary.report(result, self.result["parameters"]["lang"]), "report.txt")
+        asked, result = self.result["parameters"], self.finished
+        if not result:
+            here = environment.environment(asked["device"])
+            result = self.result | {"models": self.models, "environment": here}
+        self.save_text(summary.report(result, asked["lang"]), "report.txt")
         if not self.finished:
-            text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
-            self.save_text(text, "result.json")
+            self._while_locked(lambda: files.write_json(self.path / "result.json", result))
             self.finished = result
             checkpoints.delete(self.path)
             locks.unlock(self.path)
@@ -252,17 +232,16 @@ class RunFolder:
 
     def _while_locked(self, write: Callable[[], Path]) -> Path:
         """Write if the folder is ours. A finished run, open to anyone, is locked just for that."""
-        if self.finished:
-            try:
-                locks.lock(self.path)
-            except OSError:  # lent read-only: it is shown, and nothing in it is written anew
-                return self.path
-        try:
+        if not self.finished:
             locks.check_lock(self.path)
             return write()
+        try:
+            locks.lock(self.path)
+            return write()
+        except (OSError, CheckpointError):  # another user's: it is shown, and nothing written anew
+            return self.path
         finally:
-            if self.finished:
-                locks.unlock(self.path)
+            locks.unlock(self.path)
 
 
 def reference_run(notebook: str) -> dict:

@@ -3,70 +3,96 @@
 from __future__ import annotations
 
 import contextlib
-import os
+import json
 import re
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import nbformat
 import psutil
 
 from labkit.machine import files, paths
+from labkit.machine.parameters import assigned_names, no_parameter
 
 KERNEL_DIED = 138  # the exit code then, which is papermill's
 
 
 def run(
-    notebook: Path,
-    output: Path | None,
-    parameters: dict[str, object],
-    threads: int | None = None,
-    progress_bar: bool = False,
+    notebook: Path, output: Path | None, parameters: dict[str, object], progress_bar: bool = False
 ) -> tuple[int, Path]:
     """Execute a notebook; return the exit code and where the executed notebook lies.
 
     papermill writes over its output in place, so it writes into a file of its own, which is put in
     place when it has ended. output: may name parameters, like `{seed}`; None puts it into the run's
-    own folder. threads: of the CPU; None leaves them as they are. Raises ValueError if the output
-    is no place for a file or `notebook` is no notebook, and KeyboardInterrupt with the number of
-    the signal that ended the run.
+    own folder. Raises ValueError if the output is no place for a file, or `notebook` is no
+    notebook or has no kernel here, and KeyboardInterrupt with the number of the signal that ended
+    the run.
     """
     import nbclient
     import papermill
-    from papermill.exceptions import PapermillExecutionError
 
-    _read(notebook)  # raises for what is none
+    how = {"progress_bar": progress_bar, **_kernel(notebook)}
     output = _checked(output, parameters) if output else None
     folder = output.parent if output else paths.runs_root()
     folder.mkdir(parents=True, exist_ok=True)
     partial = files.partial_of(folder / f"running-{(output or notebook).stem}.ipynb")
     files.remove_leftovers(folder)
-    if threads:
-        os.environ["OMP_NUM_THREADS"] = str(threads)
     code = 0
     with _stopped_by_signals() as stopped:
         try:
-            papermill.execute_notebook(
-                str(notebook), str(partial), parameters, progress_bar=progress_bar
-            )
+            papermill.execute_notebook(str(notebook), str(partial), parameters, **how)
         except nbclient.exceptions.DeadKernelError:
             code = KERNEL_DIED
-        except Exception as error:
+        except papermill.PapermillExecutionError as error:  # the notebook has all of it
             code = 1
-            if isinstance(error, PapermillExecutionError) and not stopped:
-                print(
-                    f"{error.ename}: {error.evalue}", file=sys.stderr
-                )  # the notebook has the rest
-            elif not stopped:
+            if not stopped:
+                print(f"{error.ename}: {error.evalue}", file=sys.stderr)
+        except Exception:
+            if not stopped:
                 raise
         finally:
             where = _put_in_place(partial, output or folder / notebook.name, to_run=not output)
     if stopped:
         raise KeyboardInterrupt(stopped[0])
     return code, where
+
+
+def _kernel(notebook: Path) -> dict[str, object]:
+    """Return how papermill starts a notebook's kernel: encrypted, and the one at hand if need be.
+
+    Raises ValueError if the notebook is not in Python and its kernel is not here.
+    """
+    from jupyter_client.kernelspec import KernelSpecManager
+    from traitlets.config import Config
+
+    spec = _read(notebook)["metadata"].get("kernelspec", {})
+    name, language = spec.get("name"), spec.get("language", "python")
+    encrypted = Config(KernelManager={"transport_encryption": "auto"})  # else ipykernel warns
+    how = {"config": encrypted, "language": language}
+    if name not in KernelSpecManager().find_kernel_specs():
+        if language != "python":
+            raise ValueError(f"{notebook} needs the kernel {name}, which is not here: install it.")
+        print(f"{notebook} names the kernel {name}, which is not here: this Python runs it.")
+        how["kernel_name"] = "python3"
+    return how
+
+
+def check_names(notebook: Path, names: Iterable[str]) -> None:
+    """Raise ValueError if one of the names is none that a notebook has in its parameters cell.
+
+    The notebook would say so itself, but a kernel takes a quarter of a minute to come that far.
+    """
+    known = parameter_names(notebook)
+    if known and (wrong := [name for name in names if name not in known]):
+        raise ValueError(no_parameter(wrong[0], notebook.stem, known))
+
+
+def parameter_names(notebook: Path) -> list[str]:
+    """Return the names in a notebook's parameters cell; raise ValueError if it is no notebook."""
+    cells = [cell for cell in _read(notebook)["cells"] if "parameters" in cell["tags"]]
+    return [name for cell in cells for name in assigned_names(cell["source"])]
 
 
 def _checked(output: Path, parameters: dict[str, object]) -> Path:
@@ -81,7 +107,7 @@ def _checked(output: Path, parameters: dict[str, object]) -> Path:
     remote = re.match(r"\w+:/", str(output))
     if remote or str(output) == "-" or (found.exists() and not found.is_file()):
         raise ValueError(f"{output} is no place for a file: name a file, like out.ipynb.")
-    return found
+    return found.resolve()  # a link stays one
 
 
 @contextlib.contextmanager
@@ -143,17 +169,27 @@ def run_folder(notebook: Path) -> Path | None:
 
 def printed(notebook: Path) -> str:
     """Return what an executed notebook printed; raise ValueError if it is no notebook."""
-    outputs = (output for cell in _read(notebook).cells for output in cell.get("outputs", []))
-    return "\n".join(output.get("text", "") for output in outputs)
+    outputs = [output for cell in _read(notebook)["cells"] for output in cell["outputs"]]
+    return "\n".join("".join(output.get("text", "")) for output in outputs)
 
 
 def code(notebook: Path) -> str:
     """Return the code of a notebook's cells."""
-    return "\n".join(cell.source for cell in _read(notebook).cells if cell.cell_type == "code")
+    cells = _read(notebook)["cells"]
+    return "\n".join(cell["source"] for cell in cells if cell["cell_type"] == "code")
 
 
-def _read(notebook: Path) -> nbformat.NotebookNode:
+def _read(notebook: Path) -> dict:
+    """Return a notebook with each cell's source, tags and outputs; nbformat takes two seconds.
+
+    Raises ValueError if it is none.
+    """
     try:
-        return nbformat.reads(notebook.read_text(encoding="utf-8-sig"), as_version=4)
-    except (ValueError, AttributeError, KeyError, TypeError) as error:
+        content = json.loads(notebook.read_text(encoding="utf-8-sig"))
+        for cell in content["cells"]:
+            cell["source"] = "".join(cell["source"])  # may be a list of lines
+            cell["tags"] = cell["metadata"].get("tags", [])
+            cell["outputs"] = [dict(output) for output in cell.get("outputs", [])]
+        return content | {"metadata": dict(content["metadata"])}
+    except (ValueError, LookupError, AttributeError, TypeError) as error:
         raise ValueError(f"{notebook} is no notebook, or damaged.") from error

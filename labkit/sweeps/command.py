@@ -23,10 +23,13 @@ from labkit.machine.signals import clean_end
 @click.option("--storage", metavar="URL", help="A database or journal file; the same URL joins.")
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> None:
-    """Tune the parameters of NOTEBOOK by validation accuracy: a trial is one run.
+    """Tune parameters of NOTEBOOK by validation accuracy.
 
-    The same command, on any machine that sees the storage, joins; given again, it goes on or shows
-    the results. For example: labkit sweep notebooks/02_imdb.ipynb --grid hidden_dim=64,128
+    A trial is one run, in LABKIT_RUNS, or else runs/ in the checkout. The same command, on any
+    machine that sees the storage, joins; given again, it goes on or shows the results. For example:
+
+    \b
+    labkit sweep notebooks/02_imdb.ipynb --grid hidden_dim=64,128
     """
     is_worker = "LABKIT_WORKER" in os.environ  # whoever started the workers shows the results
     with clean_end("the same command goes on"):

@@ -1,7 +1,10 @@
 """Two results compared, and the commands on results: one sentence for what is none."""
 
 import json
+import subprocess
+import sys
 
+import click
 import nbformat
 import pytest
 from click.testing import CliRunner
@@ -79,11 +82,42 @@ def test_show_prints_a_run_by_folder_file_and_notebook(run_dir, tmp_path):
     assert f"executed notebook: {tmp_path / 'no_extension'}" in text
     (run_dir / "result.json").unlink()
     text, code = said("show", run_dir)
-    assert code == 1 and "no finished run here" in text and "on another machine?" in text
+    assert code == 1 and "no finished run here" in text and "the folder of one run" in text
     (run_dir / "run.json").touch()
     assert "the same command goes on" in said("show", out)[0]
+    run_dir.rename(tmp_path / "elsewhere")
+    assert "on another machine?" in said("show", out)[0]
 
 
+def test_show_prints_a_sweep(tmp_path):
+    (tmp_path / "journal.log").touch()
+    assert "the same command goes on" in said("show", tmp_path)[0]
+    (tmp_path / "trials.csv").write_text("point,why,run_dir\nseed = 1,,/x\n", encoding="utf-8")
+    text, code = said("show", tmp_path)
+    assert code == 0 and "seed = 1" in text and "NaN" not in text
+    assert f"table: {tmp_path / 'trials.csv'}" in text
+
+
+@pytest.mark.parametrize("wrong", [False, True])
+def test_show_and_a_misspelt_name_take_a_second(run_dir, tmp_path, wrong):
+    """Reference: the libraries that take seconds, or start a kernel, are not loaded."""
+    nbformat.write(tiny(), tmp_path / "tiny.ipynb")
+    command = ["run", "tiny.ipynb", "-p", "sed", "7"] if wrong else ["show", "run"]
+    heavy = "{'torch', 'scipy', 'nbformat', 'papermill', 'jupyter_client'}"
+    code = (
+        "import sys; from labkit.cli import main\n"
+        f"try: main({command})\n"
+        f"finally: print('loaded', {heavy} & set(sys.modules))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert "loaded set()" in done.stdout and done.returncode == wrong, done.stderr
+    assert ("sed is no parameter of tiny. Did you mean seed?" in done.stderr) == wrong
+
+
+WITHOUT = folder.reference_run("01_mnist")
+del WITHOUT["models"]["RNN"]["num_parameters"]
 NOT_OURS = {
     "empty object": "{}",
     "list": "[]",
@@ -93,6 +127,8 @@ NOT_OURS = {
     "torn notebook": '{"nbformat": 4, "cells": [',
     "notebook that was not executed": json.dumps(new_notebook(cells=[new_markdown_cell("x")])),
     "no JSON": "# labkit",
+    "too deep": "[" * 100_000,
+    "without a model's size": json.dumps(WITHOUT),
 }
 
 
@@ -114,8 +150,25 @@ def test_rerun_says_what_it_cannot_repeat(run_dir, tmp_path, monkeypatch):
     assert code == 1 and "name the run's notebook with --notebook" in text
 
 
+@pytest.mark.slow
+def test_rerun_with_another_notebook_says_that_it_gave_no_result(run_dir, tmp_path):
+    nbformat.write(tiny(), tmp_path / "tiny.ipynb")
+    text, code = said("rerun", run_dir, "--notebook", tmp_path / "tiny.ipynb")
+    assert code == 1 and "could not be repeated" in text
+
+
+def tiny(kernel="python3", language="python"):
+    """Return a notebook of two cells."""
+    cell = new_code_cell("seed = 1", metadata={"tags": ["parameters"]})
+    spec = {"name": kernel, "display_name": kernel, "language": language}
+    return new_notebook(cells=[cell, new_code_cell("seed")], metadata={"kernelspec": spec})
+
+
 def test_run_refuses_what_is_no_notebook_and_what_is_no_place_for_one(tmp_path, monkeypatch):
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
+    nbformat.write(tiny("ir", "R"), tmp_path / "r.ipynb")
+    text, code = said("run", tmp_path / "r.ipynb", tmp_path / "out.ipynb")
+    assert code == 1 and "needs the kernel ir, which is not here" in text
     (tmp_path / "README.md").write_text("no notebook")
     text, code = said("run", tmp_path / "README.md", tmp_path / "out.ipynb")
     assert code == 1 and "README.md is no notebook" in text
@@ -125,19 +178,43 @@ def test_run_refuses_what_is_no_notebook_and_what_is_no_place_for_one(tmp_path, 
         assert code == 1 and "is no place for a file" in text, place
     text, code = said("run", tmp_path / "tiny.ipynb", tmp_path / "out-{seed}.ipynb")
     assert code == 1 and "Missing parameter 'seed'" in text
+    text, code = said("run", tmp_path / "tiny.ipynb", tmp_path / ("x" * 300))
+    assert code == 1 and "could not be written (File name too long): choose another OUTPUT" in text
 
 
 @pytest.mark.slow
-def test_an_outputs_name_may_have_parameters_and_no_extension(tmp_path, monkeypatch):
+def test_an_outputs_name_may_have_parameters_no_extension_or_be_a_link(
+    tmp_path, monkeypatch, capfd
+):
+    """With -p a value is papermill's, with -r a text; another environment's kernel is replaced."""
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path / "runs"))
-    cell = new_code_cell("seed = 1", metadata={"tags": ["parameters"]})
-    kernel = {"kernelspec": {"name": "python3", "display_name": "python3", "language": "python"}}
-    tiny = new_notebook(cells=[cell, new_code_cell("seed")], metadata=kernel)
-    nbformat.write(tiny, tmp_path / "tiny.ipynb")
-    text, code = said("run", tmp_path / "tiny.ipynb", tmp_path / "out-{seed}", "-p", "seed", "007")
-    assert code == 0 and f"executed notebook: {tmp_path / 'out-7'}" in text
-    last = nbformat.read(tmp_path / "out-7", as_version=4).cells[-1]
-    assert last.outputs[0]["data"]["text/plain"] == "7"
+    nbformat.write(tiny("conda-env-dl-py"), tmp_path / "tiny.ipynb")
+    (tmp_path / "out-007").symlink_to(tmp_path / "target")
+    for option, name, shown in (("-p", "out-7", "7"), ("-r", "target", "'007'")):
+        command = [tmp_path / "tiny.ipynb", tmp_path / "out-{seed}", option, "seed", "007"]
+        text, code = said("run", *command)
+        assert code == 0 and f"executed notebook: {tmp_path / name}" in text
+        assert "names the kernel conda-env-dl-py, which is not here: this Python runs it" in text
+        last = nbformat.read(tmp_path / name, as_version=4).cells[-1]
+        assert last.outputs[0]["data"]["text/plain"] == shown
+    assert (tmp_path / "out-007").is_symlink() and capfd.readouterr().err == ""
+
+
+def test_no_help_is_cut_and_it_names_the_folders_and_the_completion():
+    def pages(command, *names):
+        yield names, said(*names, "-h")[0]
+        for name, below in getattr(command, "commands", {}).items():
+            assert isinstance(below, click.Command)
+            yield from pages(below, *names, name)
+
+    for names, page in pages(cli.main):
+        listed = page.partition("Commands:")[2]
+        assert "..." not in listed, (names, listed)
+    assert "_LABKIT_COMPLETE=bash_source" in said("-h")[0]
+    for names in (["run"], ["sweep"], ["claims", "run"]):
+        assert "LABKIT_RUNS" in said(*names, "-h")[0]
+    for names in (["data", "where"], ["data", "get"]):
+        assert "LABKIT_DATA" in said(*names, "-h")[0]
 
 
 def test_data_commands(monkeypatch, tmp_path):

@@ -9,7 +9,7 @@ import torch
 
 from labkit import language, settings, tables, training
 from labkit.data import mnist
-from labkit.machine import digests, environment, locks
+from labkit.machine import digests, environment, files, locks
 from labkit.models.classifiers import LeNet, SequenceClassifier
 from labkit.models.linear import LinearModel
 from labkit.runs import folder as folders
@@ -62,7 +62,7 @@ def test_result_json_has_what_is_promised(config, tiny_digits):
     names = "notebook preset settings_sha256 parameters data models environment"
     assert set(stored) == set(names.split())
     names = "history best_epoch test train_seconds num_parameters weights_sha256 diverged identity"
-    assert list(stored["models"]["LeNet"]) == names.split()
+    assert set(stored["models"]["LeNet"]) == set(names.split())
     assert stored["parameters"]["hidden_size"] == 8 and stored["data"]["train"] == 32
     assert stored["data"]["classes"] == list("0123456789")
     assert stored["environment"]["versions"]["torch"] == torch.__version__.split("+")[0]
@@ -190,8 +190,9 @@ def test_a_damaged_file_of_a_run_is_named_and_fresh_writes_over_it(config, tiny_
     assert open_run(config, tiny_digits).finished is None
 
 
+@pytest.mark.parametrize("refused", [(locks, "SoftFileLease"), (files, "put_in_place")])
 def test_a_finished_run_in_a_folder_that_cannot_be_written_to_is_shown(
-    config, tiny_digits, monkeypatch
+    config, tiny_digits, monkeypatch, refused
 ):
     """A folder of another user's, or lent read-only: nothing is written, and nothing fails."""
     folder, _, result = run_it(config, tiny_digits)
@@ -200,7 +201,7 @@ def test_a_finished_run_in_a_folder_that_cannot_be_written_to_is_shown(
     def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(locks, "SoftFileLease", refuse)
+    monkeypatch.setattr(*refused, refuse)
     shown, _, same = run_it(config, tiny_digits)
     assert same == result
     shown.save_text("in another language", "report.txt")
@@ -467,9 +468,10 @@ def test_fresh_never_removes_the_other_notebooks_result(config, tiny_digits, tmp
 
 def test_a_folder_that_cannot_be_used_is_named(config, tiny_digits, tmp_path):
     (tmp_path / "file").touch()
-    config.run_dir = str(tmp_path / "file")
-    with pytest.raises(ValueError, match="file cannot be used.*choose another run_dir"):
-        open_run(config, tiny_digits)
+    for place in (tmp_path / "file", "~nobody-here/x"):
+        config.run_dir = str(place)
+        with pytest.raises(ValueError, match=f"{place} cannot be used.*choose another run_dir"):
+            open_run(config, tiny_digits)
 
 
 def test_a_failed_write_leaves_nothing(config, tiny_digits):
