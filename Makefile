@@ -12,8 +12,7 @@ VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
-OUT = $(abspath $(or $(LABKIT_RUNS),runs))
-CHECKED = $(abspath runs/checked)
+CHECKED = $(CURDIR)/runs/checked
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution'
 
@@ -24,16 +23,22 @@ setup: $(READY)
 $(READY): pyproject.toml requirements.lock
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' \
 	  || { echo "labkit needs Python 3.11 to 3.13, and $(PYTHON) is another: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 1; }
+	@echo "Installing into $(VENV) what requirements.lock names: PyTorch, Jupyter and some 150 packages more."
+	@echo "On Linux that is a download of 3 GB the first time, since PyTorch's plain wheels carry CUDA;"
+	@echo "notebooks/README.md has a CPU-only way with a tenth of it. The notebooks themselves download nothing."
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@uv="$$(command -v uv || echo $(BIN)/uv)"; \
+	  "$$uv" pip install --python $(BIN)/python -r requirements.lock && \
+	  "$$uv" pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $(READY)
 
 run: $(READY)
-	@mkdir -p "$(OUT)"
-	$(BIN)/papermill notebooks/01_mnist.ipynb "$(OUT)/01_mnist.ipynb"
-	$(BIN)/papermill notebooks/02_imdb.ipynb "$(OUT)/02_imdb.ipynb"
-	@$(BIN)/labkit show "$(OUT)/01_mnist.ipynb" "$(OUT)/02_imdb.ipynb"
+	@runs="$$($(BIN)/python -c 'from labkit.machine import paths; print(paths.runs_root())')" || exit 1; \
+	for notebook in 01_mnist 02_imdb; do \
+	  echo "labkit run notebooks/$$notebook.ipynb $$runs/$$notebook.ipynb"; \
+	  $(BIN)/labkit run notebooks/$$notebook.ipynb "$$runs/$$notebook.ipynb" || exit 1; \
+	done
 
 test: lint
 	rm -rf "$(CHECKED)" && mkdir -p "$(CHECKED)"

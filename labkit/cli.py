@@ -131,9 +131,13 @@ def show(where: tuple[Path, ...]) -> None:
         click.echo(f"\n{text}\n")
         if executed:
             click.echo(f"executed notebook: {path.resolve()}")
-        for pattern, kind in SHOWN.items():
-            for file in sorted(found.parent.glob(pattern)):
-                click.echo(f"{kind}: {file.resolve()}")
+        _list_files(found.parent)
+
+
+def _list_files(folder: Path) -> None:
+    for pattern, kind in SHOWN.items():
+        for file in sorted(folder.glob(pattern)):
+            click.echo(f"{kind}: {file.resolve()}")
 
 
 @main.command()
@@ -142,7 +146,7 @@ def show(where: tuple[Path, ...]) -> None:
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="As papermill's.")
 @click.option("-r", "raw", nargs=2, multiple=True, metavar="NAME VALUE", help="VALUE is a text.")
 def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
-    """Execute NOTEBOOK with papermill into OUTPUT.
+    """Execute NOTEBOOK with papermill into OUTPUT, and print what it prints as it comes.
 
     OUTPUT is never left torn. Without it the notebook goes into the run's own folder, in
     LABKIT_RUNS, or else runs/ in the checkout. Given again after it was stopped or killed, the same
@@ -164,14 +168,9 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
             sys.exit(f"{place} could not be written ({why}): choose another OUTPUT or LABKIT_RUNS.")
     if code:
         sys.exit(f"failed; the error stands in {where.resolve()}" if code == 1 else code)
-    for line in notebooks.printed(where).splitlines():
-        said = ("This run is finished", ": going on after epoch", " is in use by ", "trained anew")
-        if any(words in line for words in said):
-            click.echo(line)
-    if notebooks.run_folder(where):
-        click.get_current_context().invoke(show, where=(where,))
-    else:  # a notebook that is none of the course's
-        click.echo(f"executed notebook: {where.resolve()}")
+    click.echo(f"executed notebook: {where.resolve()}")
+    if folder := notebooks.run_folder(where):  # else the notebook is none of the course's
+        _list_files(folder)
 
 
 @main.command()

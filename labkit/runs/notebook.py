@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
+from tqdm import tqdm
 
 from labkit.machine import files, paths
 from labkit.machine.parameters import assigned_names, no_parameter
@@ -33,7 +34,7 @@ def run(
     import nbclient
     import papermill
 
-    how = {"progress_bar": progress_bar, **_kernel(notebook)}
+    how = {"progress_bar": progress_bar, "stdout_file": _AboveTheBar(), **_kernel(notebook)}
     output = _checked(output, parameters) if output else None
     folder = output.parent if output else paths.runs_root()
     folder.mkdir(parents=True, exist_ok=True)
@@ -57,6 +58,16 @@ def run(
     if stopped:
         raise KeyboardInterrupt(stopped[0])
     return code, where
+
+
+class _AboveTheBar:
+    """What a notebook prints, line for line as it comes, above papermill's bar if there is one."""
+
+    def write(self, text: str) -> None:
+        tqdm.write(text, sys.stdout, end="")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def _kernel(notebook: Path) -> dict[str, object]:

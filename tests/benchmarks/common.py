@@ -18,7 +18,7 @@ import labkit  # noqa: F401  first: it tells PyTorch's threads how to wait
 
 import torch
 
-# what OpenMP does by itself, with GNU's library and with LLVM's: the way of a process without labkit
+# what OpenMP does by itself, GNU's and LLVM's: the way of a process without labkit
 SPINNING = {"GOMP_SPINCOUNT": "300000", "KMP_BLOCKTIME": "200"}
 RESULTS = Path(__file__).parent / "results"
 

@@ -1,9 +1,9 @@
 """A training step beside a busy neighbour: the five models, idle and with one counting process.
 
 Each setting has a process of its own, since OpenMP reads how to wait when PyTorch is loaded:
-`spinning` is its default, `labkit` what labkit sets. They take turns, and the best of their medians
-counts, since a virtual machine has neighbours that nobody sees. Data are made up: a step's time does
-not depend on them.
+`spinning` is its default, the others have what labkit sets. They take turns, and the best of their
+medians counts, since a virtual machine has neighbours that nobody sees. Data are made up: a step's
+time does not depend on them.
 """
 
 from __future__ import annotations
