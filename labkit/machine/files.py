@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -66,16 +67,16 @@ def remove_leftovers(folder: Path) -> None:
 
 def put_in_place(partial: Path, path: Path) -> None:
     """Give a complete file, in the same folder or one below it, its final name in one step."""
-    _to_disk(
-        partial
-    )  # first the content, then the name: the other way round a power cut leaves an empty file
+    # first the content, then the name: the other way round a power cut leaves an empty file
+    _to_disk(partial, os.O_RDWR)
     os.replace(partial, path)
-    _to_disk(path.parent)
+    with suppress(OSError):  # the file is there: many file systems refuse this of a folder (EINVAL)
+        _to_disk(path.parent, os.O_RDONLY)
 
 
-def _to_disk(path: Path) -> None:
+def _to_disk(path: Path, flags: int) -> None:
     """Have the system write a file, or the names in a folder, to the disk now."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:
