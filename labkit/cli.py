@@ -26,6 +26,10 @@ def main() -> None:
 
     LABKIT_DATA and LABKIT_RUNS name other folders for them than data/ and runs/.
     """
+    try:
+        paths.data_root(), paths.runs_root()
+    except ValueError as error:
+        sys.exit(f"{error}")
 
 
 main.add_command(claims)
@@ -69,8 +73,9 @@ def _verify(which: tuple[str, ...], *actions) -> None:
     for name in which or DATA_SETS:
         try:
             for action in actions:
-                action(name)
-            click.echo(f"{name}: all files are there and right, in {paths.data_root()}")
+                differs = action(name)
+            there = f"all files are there{'' if differs else ' and right'}, in {paths.data_root()}"
+            click.echo(f"{name}: {there}" + (f"; {differs}" if differs else ""))
         except official.DataError as error:
             click.echo(f"{name}: {error}", err=True)
             failed = True
