@@ -38,7 +38,7 @@ MNIST_SHA256 = {  # of the unpacked files
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
-# of the known reviews with their labels, whatever their order; two independent copies agree on it
+# of the known reviews with their labels, whatever their order: training and test half
 IMDB_SHA256 = (
     "3097e9b024e8f5ed8fae1ab619539b572ac826527a1384a733184ae9004bf2e3",
     "5a189b02b1226af78699c996af3035ae9bad804aa86f8fae65cbe2e8b3d94543",
@@ -61,14 +61,10 @@ def official_files(data_set: str) -> dict[str, Path]:
     """Return where each file of `mnist` or `imdb` lies or would lie; packed before unpacked."""
     if data_set == "imdb":
         return {part: paths.data_root() / "imdb" / name for part, name in IMDB_FILES.items()}
-    return {name: _packed_and_unpacked(name)[0] for name in MNIST_SHAPES}
-
-
-def _packed_and_unpacked(name: str) -> list[Path]:
-    """Return where a file of MNIST lies, or would lie: both, if it is there twice."""
     raw = paths.data_root() / "MNIST" / "raw"
-    both = [raw / f"{name}.gz", raw / name]
-    return [path for path in both if path.exists()] or both[:1]
+    unpacked = {name for name in MNIST_SHAPES if (raw / name).exists()}
+    unpacked -= {name for name in MNIST_SHAPES if (raw / f"{name}.gz").exists()}
+    return {name: raw / (name if name in unpacked else f"{name}.gz") for name in MNIST_SHAPES}
 
 
 def is_there(data_set: str) -> bool:
@@ -101,13 +97,13 @@ def choose(data_set: str, data_source: str) -> str:
 
 def read_mnist(name: str) -> np.ndarray:
     """Read images (N, 28, 28) or labels (N,), uint8; raise DataError if no file of it is right."""
-    wrong = []
-    for path in _packed_and_unpacked(name):
-        try:
-            return check_mnist(path, name)
-        except DataError as error:  # a download that broke off may lie beside the right file
-            wrong.append(error)
-    raise wrong[0]
+    path = official_files("mnist")[name]
+    try:
+        return check_mnist(path, name)
+    except DataError:
+        if not path.with_suffix("").exists():
+            raise
+        return check_mnist(path.with_suffix(""), name)  # beside it, unpacked
 
 
 def check_mnist(path: Path, name: str) -> np.ndarray:

@@ -15,9 +15,7 @@ from threadpoolctl import threadpool_info
 
 from labkit.machine import paths
 
-PACKAGES = (
-    "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill".split()
-)
+PACKAGES = "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill"
 COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py") + (
     ("machine/numerics.py", "machine/digests.py")  # which draws the seeds
 )
@@ -50,7 +48,7 @@ def environment(device: str) -> dict:
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES.split()},
         **place(device),
         "blas": _linear_algebra(),
         "source_sha256": SOURCE_SHA256,

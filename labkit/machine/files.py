@@ -34,9 +34,8 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, content: object) -> Path:
     """Write content as readable JSON, whole."""
-    return write_text(
-        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_text(path, text + "\n")
 
 
 def read_json(path: Path, damaged_is_absent: bool = False) -> dict | None:
@@ -68,16 +67,12 @@ def remove_leftovers(folder: Path) -> None:
 def put_in_place(partial: Path, path: Path) -> None:
     """Give a complete file, in the same folder or one below it, its final name in one step."""
     # first the content, then the name: the other way round a power cut leaves an empty file
-    _to_disk(partial, os.O_RDWR)
+    with partial.open("rb+") as file:
+        os.fsync(file)
     os.replace(partial, path)
     with suppress(OSError):  # the file is there: many file systems refuse this of a folder (EINVAL)
-        _to_disk(path.parent, os.O_RDONLY)
-
-
-def _to_disk(path: Path, flags: int) -> None:
-    """Have the system write a file, or the names in a folder, to the disk now."""
-    descriptor = os.open(path, flags)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

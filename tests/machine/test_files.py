@@ -13,7 +13,8 @@ def refuse(monkeypatch, folders, number):
     real = os.fsync
 
     def fsync(descriptor):
-        if stat.S_ISDIR(os.fstat(descriptor).st_mode) is folders:
+        number_of_file = descriptor if isinstance(descriptor, int) else descriptor.fileno()
+        if stat.S_ISDIR(os.fstat(number_of_file).st_mode) is folders:
             raise OSError(number, os.strerror(number))
         real(descriptor)
 
