@@ -43,6 +43,10 @@ def main() -> None:
     Completion with Tab, from ~/.bashrc (for zsh: zsh_source, in ~/.zshrc):
     eval "$(_LABKIT_COMPLETE=bash_source labkit)"
     """
+    try:
+        paths.data_root(), paths.runs_root()
+    except ValueError as error:
+        sys.exit(f"{error}")
 
 
 main.add_command(claims)
@@ -92,8 +96,9 @@ def _verify(which: tuple[str, ...], *actions) -> None:
     for name in which or DATA_SETS:
         try:
             for action in actions:
-                action(name)
-            click.echo(f"{name}: all files are there and right, in {paths.data_root()}")
+                differs = action(name)
+            there = f"all files are there{'' if differs else ' and right'}, in {paths.data_root()}"
+            click.echo(f"{name}: {there}" + (f"; {differs}" if differs else ""))
         except official.DataError as error:
             click.echo(f"{name}: {error}", err=True)
             failed = True

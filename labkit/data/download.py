@@ -1,26 +1,23 @@
-"""Fetch the official data: only when asked, with retries, checked before they are put in place."""
+"""Fetch the official data: only when asked, and checked before they are put in place."""
 
 from __future__ import annotations
 
 import errno
 import os
 import shutil
-import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
 from pathlib import Path
+from urllib.request import urlopen
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from labkit.data import official
 from labkit.data.official import DataError
 from labkit.machine import files, paths
 
 IMDB_REPOSITORY, IMDB_REVISION = "stanfordnlp/imdb", "e6281661ce1c48d982bc483cf8a173c1bbeb5d31"
-TRIES, TIMEOUT = 3, 30  # times, seconds without an answer
-OTHERS = 1800  # seconds for which another process that is downloading the same is waited for
+TRIES, TIMEOUT = 2, 15  # of each mirror of the digits; seconds without an answer
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+PROTECTED = ("https://", "http://127.0.0.1:")  # TLS, or this very machine
 
 
 def get(data_set: str) -> list[Path]:
@@ -30,47 +27,48 @@ def get(data_set: str) -> list[Path]:
     """
     found = list(official.official_files(data_set).values())
     folder = found[0].parent
-    if official.is_there(data_set) and not list(folder.glob(".partial-*")):
+    if official.is_there(data_set) and not (folder / ".partial").exists():
         return found
-    lock = FileLock(folder / ".lock")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire(timeout=OTHERS)
-    except Timeout:
-        raise DataError(
-            f"Another process has been downloading into {folder} for half an hour: look at it."
-        ) from None
+        with FileLock(folder / ".lock"):
+            _fetch(data_set, folder, folder / ".partial")
     except OSError as error:
-        if official.is_there(data_set):  # a shared folder, in which a killed process left something
-            return found
-        raise DataError(
-            f"{folder} cannot be written to ({error.strerror}): set LABKIT_DATA to another folder."
-        ) from error
-    try:
-        for left in folder.glob(".partial-*"):  # a killed process's: a living one has the lock
-            shutil.rmtree(left, ignore_errors=True)
-        if not official.is_there(data_set):  # another process may have fetched them meanwhile
-            _fetch(data_set, folder)
-    finally:
-        lock.release()
+        if not official.is_there(data_set):  # else a shared folder, where somebody was killed
+            said = f"{folder} cannot be written to ({error.strerror})"
+            raise DataError(f"{said}: set LABKIT_DATA to another folder.") from error
     return list(official.official_files(data_set).values())
 
 
-def check(data_set: str) -> None:
-    """Read and verify every file of a data set; raise DataError for the first that is wrong."""
-    for name, path in official.official_files(data_set).items():
+def check(data_set: str) -> str:
+    """Verify every file of a data set; return in what it differs from what is known, or "".
+
+    Raises DataError for the first file that is not there or wrong.
+    """
+    for path in official.official_files(data_set).values():
         if not path.exists():
             raise DataError(f"{path} is not there. `labkit data get` fetches it.")
-        official.read_mnist(name) if data_set == "mnist" else official.read_imdb(name)
+    if data_set == "imdb":
+        return official.describe_imdb(*official.read_imdb("train"), *official.read_imdb("test"))
+    for name in official.MNIST_SHAPES:
+        official.read_mnist(name)
+    return ""
 
 
-def _fetch(data_set: str, folder: Path) -> None:
-    """Download into a part of `folder` and move what is right into place, each file in one step."""
-    partial = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
+def _fetch(data_set: str, folder: Path, partial: Path) -> None:
+    """Download into `partial` and move what is right into place, each file in one step."""
+    shutil.rmtree(partial, ignore_errors=True)  # a killed process's: a living one has the lock
+    if official.is_there(data_set):  # another process fetched them meanwhile
+        return
+    partial.mkdir()
     try:
         fetch = _fetch_mnist if data_set == "mnist" else _fetch_imdb
-        for path in _retry(lambda: fetch(partial), official.FULL_DATA[data_set]):
+        for path in fetch(partial):
             files.put_in_place(path, folder / path.name)
+    except DataError:
+        raise
+    except Exception as error:  # whatever datasets, the hub or the network raise
+        raise _explain(error, data_set) from None
     finally:
         shutil.rmtree(partial, ignore_errors=True)
 
@@ -79,92 +77,58 @@ def _fetch_mnist(partial: Path) -> list[Path]:
     """Download the four MNIST archives from the mirrors that torchvision names, always over TLS."""
     from torchvision.datasets import MNIST
 
-    found = []
-    for name in official.MNIST_SHAPES:
-        path = partial / f"{name}.gz"
-        found.append(path)
-        failed = []
-        for mirror in filter(_protected, MNIST.mirrors):
-            try:
-                _download(f"{mirror}{name}.gz", path)
-                official.check_mnist(path, name)
-                break
-            except (OSError, DataError) as error:
-                if getattr(error, "errno", None) in NO_ROOM:
-                    raise
-                page = path.exists() and path.read_bytes()[:20].lstrip().startswith(b"<")
-                hint = " A web page came instead: does the network want you to sign in?"
-                failed.append(f"{mirror}{name}.gz: {error}{hint * page}")
-        else:
-            raise OSError("; ".join(failed) or "no mirror with TLS")
-    return found
+    mirrors = [mirror for mirror in MNIST.mirrors if mirror.startswith(PROTECTED)]
+    return [_fetch_archive(name, partial / f"{name}.gz", mirrors) for name in official.MNIST_SHAPES]
 
 
-def _download(url: str, path: Path) -> None:
-    """Fetch one file. Raises OSError if the host does not answer well, or leads away from TLS."""
-    opener = urllib.request.build_opener(_StayProtected)
-    with opener.open(url, timeout=TIMEOUT) as answer, open(path, "wb") as file:
-        shutil.copyfileobj(answer, file)
-
-
-class _StayProtected(urllib.request.HTTPRedirectHandler):
-    """Follows a host to another address, but never to one without TLS."""
-
-    def redirect_request(self, request, answer, code, message, headers, url):
-        if not _protected(url):
-            raise OSError(f"led on to {url}, without TLS")
-        return super().redirect_request(request, answer, code, message, headers, url)
-
-
-def _protected(url: str) -> bool:
-    """Tell whether nobody on the way can change what is fetched: TLS, or this very machine."""
-    return url.startswith(("https://", "http://127.0.0.1:"))
+def _fetch_archive(name: str, path: Path, mirrors: list[str]) -> Path:
+    """Download one archive from the first mirror that has the right one; raise OSError if none."""
+    failed = {}
+    for mirror in mirrors * TRIES:
+        try:
+            with urlopen(mirror + path.name, timeout=TIMEOUT) as answer, path.open("wb") as file:
+                shutil.copyfileobj(answer, file)
+            official.check_mnist(path, name)
+            return path
+        except DataError:
+            failed[mirror] = "something else came (does the network want you to sign in?)"
+        except OSError as error:
+            if error.errno in NO_ROOM:
+                raise
+            failed[mirror] = f"{error}"
+    said = [f"{mirror}: {why}" for mirror, why in failed.items()]
+    raise OSError("; ".join(said) or "no mirror with TLS")
 
 
 def _fetch_imdb(partial: Path) -> list[Path]:
     """Download the reviews with `datasets` at a pinned revision, as parquet files."""
-    # both are read when `datasets` is imported; the second keeps downloads out of the user's home
-    os.environ.setdefault("HF_HUB_DOWNLOAD_TIMEOUT", str(TIMEOUT))
+    # read when the hub's library is imported: keeps downloads out of the user's home
     os.environ.setdefault("HF_HUB_CACHE", str(partial / "hub"))
     from datasets import load_dataset
+    from huggingface_hub import HfApi, constants
 
-    how = {"revision": IMDB_REVISION, "cache_dir": str(partial / "cache")}
-    found = []
+    pinned = {"revision": IMDB_REVISION}
+    if not constants.HF_HUB_OFFLINE:  # one question first: `datasets` asks six times, aloud
+        HfApi().dataset_info(IMDB_REPOSITORY, timeout=TIMEOUT, **pinned)
+    cache, found = str(partial / "cache"), []
     for part, name in official.IMDB_FILES.items():
-        load_dataset(IMDB_REPOSITORY, split=part, **how).to_parquet(str(partial / name))
-        official.check_imdb(partial / name)
         found.append(partial / name)
+        load_dataset(IMDB_REPOSITORY, split=part, cache_dir=cache, **pinned).to_parquet(found[-1])
+        official.check_imdb(found[-1])
     return found
 
 
-def _retry(fetch: Callable[[], list[Path]], what: str) -> list[Path]:
-    """Call `fetch` up to TRIES times, a little later each time; a DataError is final."""
-    for attempt in range(1, TRIES + 1):
-        try:
-            return fetch()
-        except DataError:
-            raise
-        except Exception as error:  # whatever datasets, the hub or the network raise
-            for cause in _causes(error):
-                if getattr(cause, "errno", None) in NO_ROOM:
-                    raise DataError(
-                        f"There is no room for {what} in {paths.data_root()} ({cause.strerror})."
-                    ) from error
-            message = str(error).splitlines()[0] if str(error) else "no message"
-            reason = f"{type(error).__name__}: {message}"
-            print(f"Download of {what}, try {attempt} of {TRIES}: {reason}")
-        if attempt < TRIES:
-            time.sleep(2**attempt)
-    raise DataError(
+def _explain(error: BaseException, data_set: str) -> DataError:
+    """Say why a download failed, and what to do instead."""
+    what = official.FULL_DATA[data_set]
+    while cause := error.__cause__ or error.__context__:
+        error = cause  # the first of all: `datasets` wraps a full disk in errors of its own
+    if getattr(error, "errno", None) in NO_ROOM:
+        return DataError(f"There is no room for {what} in {paths.data_root()} ({error.strerror}).")
+    reason = f"{type(error).__name__}: {error}".splitlines()[0]
+    blocked = " If the hub is blocked: HF_ENDPOINT names a mirror, with HF_HUB_DISABLE_XET=1."
+    return DataError(
         f"{what} could not be downloaded ({reason}). Copy them from another machine to "
         f"{paths.data_root()} (data/README.md lists the files), or go on with the sample "
-        "(data_source = 'sample'). If the hub of the reviews is blocked, set HF_ENDPOINT to a "
-        "mirror of it, and HF_HUB_DISABLE_XET=1 with it."
+        "(data_source = 'sample')." + blocked * (data_set == "imdb")
     )
-
-
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
-    """Yield an error and its causes: `datasets` wraps a full disk in errors of its own."""
-    while error:
-        yield error
-        error = error.__cause__ or error.__context__

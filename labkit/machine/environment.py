@@ -15,9 +15,7 @@ from threadpoolctl import threadpool_info
 
 from labkit.machine import paths
 
-PACKAGES = (
-    "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill".split()
-)
+PACKAGES = "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill"
 COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py") + (
     ("machine/numerics.py", "machine/digests.py")  # which draws the seeds
 )
@@ -50,7 +48,7 @@ def environment(device: str) -> dict:
     return {
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        "versions": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "versions": {name: importlib.metadata.version(name) for name in PACKAGES.split()},
         **place(device),
         "blas": _linear_algebra(),
         "source_sha256": SOURCE_SHA256,
@@ -88,22 +86,18 @@ def _processor() -> str:
 
 def _linear_algebra() -> str:
     """Return which kernels numpy and scipy multiply with; OpenBLAS chooses by the processor."""
-    found = {
-        f"{each['internal_api']} {each['version']} {each['architecture']}"
-        for each in threadpool_info()
-        if "architecture" in each
-    }
-    return ", ".join(sorted(found))
+    libraries = [each for each in threadpool_info() if "architecture" in each]
+    shown = "{internal_api} {version} {architecture}".format_map
+    return ", ".join(sorted(set(map(shown, libraries))))
 
 
 def _git(*arguments: str) -> str | None:
     """Return what git says of labkit's own checkout; None where nobody could look."""
-    if not paths.IN_CHECKOUT:
+    if not (paths.IN_CHECKOUT and (paths.CHECKOUT / ".git").exists()):  # perhaps in another's
         return None
+    command = ["git", "-C", paths.CHECKOUT, *arguments]
+    how = {"check": True, "capture_output": True, "text": True, "timeout": 10}
     try:
-        done = subprocess.run(
-            ["git", "-C", paths.CHECKOUT, *arguments], capture_output=True, text=True, timeout=10
-        )
-    except (OSError, subprocess.TimeoutExpired):
+        return subprocess.run(command, **how).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip() if done.returncode == 0 else None

@@ -7,6 +7,7 @@ import os
 import re
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -33,9 +34,8 @@ def write_text(path: Path, text: str) -> Path:
 
 def write_json(path: Path, content: object) -> Path:
     """Write content as readable JSON, whole."""
-    return write_text(
-        path, json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    )
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    return write_text(path, text + "\n")
 
 
 def read_json(path: Path, damaged_is_absent: bool = False) -> dict | None:
@@ -66,17 +66,13 @@ def remove_leftovers(folder: Path) -> None:
 
 def put_in_place(partial: Path, path: Path) -> None:
     """Give a complete file, in the same folder or one below it, its final name in one step."""
-    _to_disk(
-        partial
-    )  # first the content, then the name: the other way round a power cut leaves an empty file
+    # first the content, then the name: the other way round a power cut leaves an empty file
+    with partial.open("rb+") as file:
+        os.fsync(file)
     os.replace(partial, path)
-    _to_disk(path.parent)
-
-
-def _to_disk(path: Path) -> None:
-    """Have the system write a file, or the names in a folder, to the disk now."""
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    with suppress(OSError):  # the file is there: many file systems refuse this of a folder (EINVAL)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from filelock import SoftFileLease, Timeout
 
 from labkit.machine import files
 
-LEASE = (
-    30.0  # seconds without a sign of life after which the owner on another machine counts as dead
-)
+LEASE = 30.0  # seconds without a sign of life: an owner on another machine counts as dead
 WAIT = 40.0  # seconds that a second process waits: a kernel outlives its papermill by some
 _held: dict[Path, SoftFileLease] = {}
 
@@ -30,19 +29,21 @@ def lock(folder: Path, wait: float = WAIT) -> None:
         return
     for other in list(_held):  # the same folder too, if somebody deleted it under us
         unlock(other)
-    lease = SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False)
+    lease = _lease(folder)
     try:
-        lease.acquire(timeout=0)
-    except Timeout:
-        if wait:
+        with suppress(Timeout):
+            lease.acquire(timeout=0)
+        if wait and not lease.is_locked:
             print(f"{folder} is in use by {_owner(lease)}. Waiting for up to {wait:.0f} seconds.")
-        try:
-            lease.acquire(timeout=wait)
-        except Timeout:
-            raise InUseError(
-                f"{folder} is in use by {_owner(lease)}: end that process or its kernel, "
-                "or choose another run_dir."
-            ) from None
+            with suppress(Timeout):
+                lease.acquire(timeout=wait)
+    except OSError as error:  # that of a file system without locks names no path
+        raise OSError(error.errno, error.strerror, str(folder)) from error
+    if not lease.is_locked:
+        raise InUseError(
+            f"{folder} is in use by {_owner(lease)}: end that process or its kernel, "
+            "or choose another run_dir."
+        )
     files.remove_leftovers(folder)
     _held[folder] = lease
 
@@ -56,10 +57,14 @@ def unlock(folder: Path) -> None:
 def check_lock(folder: Path) -> None:
     """Raise ValueError if the folder is no longer this process's, so that two never write to it."""
     if folder not in _held or not _held[folder].is_lock_held_by_us:
-        owner = _owner(SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False))
         raise ValueError(
-            f"{folder} is no longer locked by this process, but by {owner}: nothing is written."
+            f"{folder} is no longer locked by this process, but by {_owner(_lease(folder))}: "
+            "nothing is written."
         )
+
+
+def _lease(folder: Path) -> SoftFileLease:
+    return SoftFileLease(folder / ".lock", lease_duration=LEASE, thread_local=False)
 
 
 def _owner(lease: SoftFileLease) -> str:

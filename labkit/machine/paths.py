@@ -30,5 +30,11 @@ def _root_folder(variable: str, default: str) -> Path:
     """
     if not os.environ.get(variable):
         return ROOT / default
-    path = Path(os.environ[variable]).expanduser()
+    try:
+        path = Path(os.environ[variable]).expanduser()
+    except RuntimeError:  # ~nobody
+        raise ValueError(
+            f"{variable} is {os.environ[variable]!r}, and no home folder is known for that user: "
+            "give the whole path."
+        ) from None
     return (path if path.exists() else Path(os.environ.get("PWD", ".")) / path).resolve()

@@ -1,11 +1,15 @@
 """Reviews: encoding, padding and batches, the splits, and wrong files."""
 
+import hashlib
+
 import numpy as np
 import pandas
 import pytest
 import torch
+from click.testing import CliRunner
 
-from labkit.data import imdb, official, sample, words
+from labkit import cli
+from labkit.data import download, imdb, official, sample, words
 from labkit.data.official import DataError
 
 needs_sample = pytest.mark.skipif(
@@ -87,10 +91,11 @@ def test_sample_splits():
         assert abs(int(part.y.sum()) - 1_250) <= 6
     assert set(reviews.validation.texts).isdisjoint(reviews.test.texts)
     assert len(reviews.vocabulary) > 15_000, "the vocabulary is that of the whole training part"
+    assert reviews.sha256 == "2ce96357c48c499f9ad39299828fba807eea9d19bf214fd0649792d9f89bd31c"
 
 
 @needs_official
-def test_official_splits_and_what_is_known_of_the_files():
+def test_official_splits_and_what_is_known_of_the_files(capsys):
     reviews = imdb.load("official", num_examples=None, num_test=2_000, max_len=5)
     sizes = [len(part) for part in (reviews.train, reviews.validation, reviews.test)]
     assert sizes == [22_500, 2_500, 2_000]
@@ -101,6 +106,10 @@ def test_official_splits_and_what_is_known_of_the_files():
     assert again.vocabulary.words == reviews.vocabulary.words
     train, test = official.read_imdb("train")[0], official.read_imdb("test")[0]
     assert len(set(train) & set(test)) == 123 and len(train) - len(set(train)) == 96
+    # the name that all committed records have for it
+    assert reviews.sha256 == "07fb44de5194f037b59b4e1359923f541742e7a526998bd5e13d544d23b2c550"
+    assert download.check("imdb") == ""
+    assert "Data:" not in capsys.readouterr().out
 
 
 def parquet(path, texts, labels, **columns):
@@ -140,15 +149,68 @@ def test_a_right_parquet_file_passes_and_wrong_ones_are_named(tmp_path):
         assert "Delete it and run `labkit data get imdb`" in said
 
 
-def test_the_edition_does_not_depend_on_the_order():
+def test_the_edition_is_all_that_decides_the_split():
+    """Rows in another order are split otherwise, so they have another name."""
     texts, labels = ["a", "b", "c"], np.array([0, 1, 1])
     test = (["d"], np.array([0]))
     edition = official.edition(texts, labels, *test)
-    assert edition == official.edition(texts[::-1], labels[::-1], *test)
+    assert edition == official.edition(list(texts), labels.copy(), *test)
     others = [
+        (texts[::-1], labels[::-1], *test),
         (texts, 1 - labels, *test),
         (texts, labels, ["e"], test[1]),
         (*test, texts, labels),
         ([*texts, "d"], np.array([0, 1, 1, 0]), [], np.array([], int)),  # cut in another place
     ]
     assert edition not in [official.edition(*other) for other in others]
+
+
+def made_up(half, number=25_000):
+    return [f"{half} {k}" for k in range(number)], np.arange(number) % 2
+
+
+def put(folder, train, test):
+    """Write both halves as the official files of a data folder."""
+    (folder / "imdb").mkdir()
+    for name, half in zip(official.IMDB_FILES.values(), (train, test), strict=True):
+        parquet(folder / "imdb" / name, *half)
+
+
+def test_an_edition_that_nobody_knows_is_said_by_check_and_by_load(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    put(tmp_path, made_up("train"), made_up("test"))
+    assert "another edition than the known one" in download.check("imdb")
+    done = CliRunner().invoke(cli.main, ["data", "check", "imdb"])
+    assert done.exit_code == 0 and "texts could not be checked" in done.output
+    assert "all files are there, in" in done.output, "not `right`: nobody can know"
+    imdb.load("official", num_examples=10, num_test=10, max_len=5)
+    assert capsys.readouterr().out.count("Data: the reviews are another edition") == 1
+
+
+@pytest.mark.parametrize("shared, refused", [(25_000, True), (301, True), (300, False)])
+def test_halves_that_share_texts_are_refused(shared, refused):
+    (texts, labels), (others, _) = made_up("train"), made_up("test")
+    halves = texts, labels, texts[:shared] + others[shared:], labels
+    if not refused:
+        assert "another edition" in official.describe_imdb(*halves)
+    else:
+        with pytest.raises(DataError, match=f"^{shared:,} texts are in both halves.*labkit data"):
+            official.describe_imdb(*halves)
+
+
+def test_known_reviews_are_known_by_content_and_by_order(monkeypatch):
+    """Reference: digests as data/README.md describes them, over rows made up here."""
+
+    def digest(texts, labels):
+        pairs = zip(texts, labels, strict=True)
+        rows = [hashlib.sha256(bytes([b]) + a.encode()).digest() for a, b in pairs]
+        return hashlib.sha256(b"".join(sorted(rows))).hexdigest()
+
+    train, test = made_up("train", 9), made_up("test", 9)
+    monkeypatch.setattr(official, "IMDB_SHA256", (digest(*train), digest(*test)))
+    monkeypatch.setattr(official, "RECORDED", {official.edition(*train, *test)[:16]: "name"})
+    assert official.edition(*train, *test) == "name" and not official.describe_imdb(*train, *test)
+    turned = train[0][::-1], train[1][::-1]
+    assert official.edition(*turned, *test) != "name"
+    assert "known ones in another order" in official.describe_imdb(*turned, *test)
+    assert "another edition" in official.describe_imdb(train[0], 1 - train[1], *test)

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torchvision import transforms
 
-from labkit.data import mnist, official, sample
+from labkit.data import download, mnist, official, sample
 from labkit.data.official import DataError
 
 needs_sample = pytest.mark.skipif(
@@ -116,12 +116,18 @@ def fake(tmp_path, monkeypatch):
 NAME = "train-images-idx3-ubyte"
 
 
-def test_a_right_file_is_read_packed_or_not(fake):
-    packed = official.read_mnist(NAME)
-    assert packed.shape == (20, 28, 28)
-    (fake / NAME).write_bytes(gzip.decompress((fake / f"{NAME}.gz").read_bytes()))
+@pytest.mark.parametrize("named, beside", [(".gz", {}), ("", {".gz": -20}), (".gz", {"": -20})])
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_right_file_is_read_packed_or_not_whatever_its_name(fake, packed, named, beside):
+    """Browsers unpack what they fetch; a torn file of one name hides no right one of the other."""
+    expected, content = official.read_mnist(NAME), (fake / f"{NAME}.gz").read_bytes()
+    assert expected.shape == (20, 28, 28)
     (fake / f"{NAME}.gz").unlink()
-    assert np.array_equal(official.read_mnist(NAME), packed)
+    (fake / f"{NAME}{named}").write_bytes(content if packed else gzip.decompress(content))
+    for ending, size in beside.items():
+        (fake / f"{NAME}{ending}").write_bytes(content[:size])
+    assert np.array_equal(official.read_mnist(NAME), expected)
+    assert download.check("mnist") == "" and official.is_there("mnist")
 
 
 def broken(kind, path):

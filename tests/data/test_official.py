@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import http.server
+import socket
 import subprocess
 import sys
 import threading
@@ -11,7 +12,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
+from labkit import cli
 from labkit.data import download, official
 from labkit.data.official import DataError
 from labkit.machine import paths
@@ -39,6 +42,15 @@ def test_a_relative_folder_is_the_callers_not_the_kernels(monkeypatch, tmp_path)
     assert paths.runs_root() == tmp_path / "not there yet"
     (tmp_path / "notebooks" / "room").mkdir()
     assert paths.data_root() == tmp_path / "notebooks" / "room"
+
+
+@pytest.mark.parametrize("variable", ["LABKIT_DATA", "LABKIT_RUNS"])
+def test_the_home_of_nobody_known_is_one_sentence(monkeypatch, variable):
+    monkeypatch.setenv(variable, "~no-such-user/x")
+    done = CliRunner().invoke(cli.main, ["data", "where"])
+    assert done.exit_code == 1
+    assert done.output.startswith(f"{variable} is '~no-such-user/x', and no home folder is known")
+    assert done.output.count("\n") == 1
 
 
 def test_auto_takes_official_files_and_else_the_sample_with_one_line(monkeypatch, tmp_path, capsys):
@@ -98,7 +110,6 @@ def mirror(tmp_path, monkeypatch):
     monkeypatch.setattr(official, "MNIST_SHAPES", shapes)
     monkeypatch.setattr(official, "MNIST_SHA256", sha256)
     monkeypatch.setattr(MNIST, "mirrors", [f"http://127.0.0.1:{server.server_port}/"])
-    monkeypatch.setattr(download.time, "sleep", lambda seconds: None)
     monkeypatch.setenv("LABKIT_DATA", str(data))
     yield origin, data
     server.shutdown()
@@ -110,7 +121,7 @@ def test_digits_are_downloaded_once_and_checked(mirror):
     found = download.get("mnist")
     names = sorted(f"{name}.gz" for name in official.MNIST_SHAPES)
     assert sorted(path.name for path in everything_in(data)) == names
-    assert all(path.exists() for path in found) and not list(data.rglob(".partial*"))
+    assert all(path.exists() for path in found) and not list(data.rglob(".partial"))
     for path in everything_in(origin):
         path.unlink()
     assert download.get("mnist") == found, "files that are there are not fetched again"
@@ -126,28 +137,33 @@ def test_a_download_that_goes_wrong_leaves_nothing_behind(mirror, fault):
         path.write_bytes(b"<html>Sign in</html>")
     else:
         path.write_bytes(path.read_bytes()[:-3])
-    with pytest.raises(DataError, match="could not be downloaded.*HF_ENDPOINT"):
+    with pytest.raises(DataError, match="could not be downloaded.*go on with the sample"):
         download.get("mnist")
-    assert everything_in(data) == [] and not list(data.rglob(".partial*"))
+    assert everything_in(data) == [] and not list(data.rglob(".partial"))
 
 
-def test_reviews_from_a_hub_that_cannot_be_reached(monkeypatch, tmp_path):
-    """A closed port of this machine stands for the hub.
+def test_without_network_each_data_set_has_one_line_and_soon(monkeypatch, tmp_path):
+    """A closed port of this machine stands for the mirrors, and one that never answers for the hub.
 
-    In a process of its own, because `datasets` reads the address when it is imported.
+    In a process of its own, because the hub's library reads the address when it is imported.
     """
     code = (
-        "from labkit.data import download; download.time.sleep = lambda seconds: None\n"
-        "try:\n    download.get('imdb')\nexcept ValueError as error:\n    print('REFUSED', error)"
+        "import sys; from torchvision.datasets import MNIST; from labkit import cli\n"
+        "from labkit.data import download; download.TIMEOUT = 1\n"
+        "MNIST.mirrors = ['https://127.0.0.1:9/']; cli.main(['data', 'get'])\n"
     )
     monkeypatch.setenv("LABKIT_DATA", str(tmp_path / "data"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
-    assert "REFUSED the 50,000 reviews of IMDb could not be downloaded" in done.stdout, (
-        done.stdout + done.stderr
-    )
-    assert "HF_ENDPOINT" in done.stdout and everything_in(tmp_path / "data") == []
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{silent.getsockname()[1]}")
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1 and done.stdout == ""
+    digits, reviews = done.stderr.splitlines()
+    assert digits.startswith("mnist: the 70,000 digits of MNIST could not be downloaded")
+    assert reviews.startswith("imdb: the 50,000 reviews of IMDb could not be downloaded")
+    assert "refused" in digits and "timed out" in reviews
+    assert "HF_ENDPOINT" in reviews and "HF_" not in digits
+    assert everything_in(tmp_path / "data") == []
 
 
 def test_a_folder_that_cannot_be_written_to_is_named(monkeypatch, tmp_path):

@@ -95,9 +95,25 @@ print(json.dumps([environment.environment("cpu"), str(paths.CHECKOUT), paths.IN_
     return told, in_checkout
 
 
+def git(folder, *arguments):
+    who = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false"]
+    command = ["git", *who, "-C", folder, *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+
+
 @pytest.mark.parametrize("unpacked", [False, True])
-def test_outside_a_checkout_there_is_no_commit(package, unpacked):
-    """Installed somewhere, or unpacked from an archive without git's folder."""
+@pytest.mark.parametrize("in_another", [False, True])
+def test_outside_a_checkout_there_is_no_commit(package, unpacked, in_another):
+    """Installed somewhere, or unpacked from an archive without git's folder.
+
+    Perhaps below another project's repository, whose commit is not labkit's.
+    """
+    if in_another:
+        project = package.parents[0] / "project"
+        package = shutil.move(package, project / "room" / "labkit")
+        git(project, "init", "-q")
+        git(project, "add", ".")
+        git(project, "commit", "-q", "-m", "another's")
     if unpacked:
         (package.parent / "notebooks").mkdir()
         (package.parent / "pyproject.toml").touch()
@@ -107,30 +123,25 @@ def test_outside_a_checkout_there_is_no_commit(package, unpacked):
     assert told["source_sha256"] == environment.SOURCE_SHA256
 
 
-def test_in_a_checkout_the_commit_is_gits(package):
-    """Reference: git itself, in a fresh repository."""
-
-    def git(*arguments):
-        who = ["-c", "user.name=a", "-c", "user.email=a@localhost", "-c", "commit.gpgsign=false"]
-        done = subprocess.run(
-            ["git", *who, "-C", package.parent, *arguments],
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-        return done.stdout.strip()
-
+def test_in_a_checkout_the_commit_is_gits(package, monkeypatch):
+    """Reference: git itself, in a fresh repository; git's own switch makes it another user's."""
+    root = package.parent
     (package.parent / "notebooks").mkdir()
     (package.parent / "pyproject.toml").touch()
     (package.parent / ".gitignore").write_text("__pycache__\n", encoding="utf-8")
-    git("init", "-q")
-    git("add", ".")
-    git("commit", "-q", "-m", "all")
+    git(root, "init", "-q")
+    told, _ = told_by(root)
+    assert told["commit"] is None, "nothing is committed yet"
+    git(root, "add", ".")
+    git(root, "commit", "-q", "-m", "all")
     told, _ = told_by(package.parent)
-    assert told["commit"] == git("rev-parse", "HEAD") and told["changed_since"] is False
+    assert told["commit"] == git(root, "rev-parse", "HEAD") and told["changed_since"] is False
     edit(package, "language.py", "import functools", "import functools  # edited")
     told, _ = told_by(package.parent)
-    assert told["commit"] == git("rev-parse", "HEAD") and told["changed_since"] is True
+    assert told["commit"] == git(root, "rev-parse", "HEAD") and told["changed_since"] is True
+    monkeypatch.setenv("GIT_TEST_ASSUME_DIFFERENT_OWNER", "1")
+    told, _ = told_by(root)
+    assert told["commit"] is None and told["changed_since"] is None, "nobody could look"
 
 
 def test_git_that_is_not_installed_is_no_error(monkeypatch):

@@ -1,5 +1,6 @@
 """Locks, between real processes: who has a folder, and when it is free."""
 
+import errno
 import os
 import shutil
 import socket
@@ -89,6 +90,16 @@ def test_unlock_and_lock_again(folder):
     locks.lock(folder, wait=0)
     locks.check_lock(folder)
     assert another_process(folder).wait() == 1
+
+
+def test_a_file_system_without_locks_is_named_with_the_folder(folder, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(locks.SoftFileLease, "acquire", refuse)
+    with pytest.raises(OSError, match=f"No locks available: '{folder}'") as error:
+        locks.lock(folder)
+    assert error.value.errno == errno.ENOLCK and not locks._held
 
 
 def test_an_owner_in_a_container_has_a_host_like_any_other():
