@@ -218,12 +218,14 @@ class RunFolder:
 
     def finish(self) -> dict:
         """Write report.txt, and result.json last: it says that the run is done. Return it."""
+        lang = self.result["parameters"]["lang"]
         result = self.finished or self.result | {
             "models": self.models,
             "environment": environment.environment(self.result["parameters"]["device"]),
         }
-        self.save_text(summary.report(result, self.result["parameters"]["lang"]), "report.txt")
-        if not self.finished:
+        result = result | {"parameters": result["parameters"] | {"lang": lang}}
+        self.save_text(summary.report(result, lang), "report.txt")
+        if result != self.finished:
             text = json.dumps(result, indent=1, ensure_ascii=False, allow_nan=False)
             self.save_text(text, "result.json")
             self.finished = result
