@@ -14,7 +14,7 @@ READY = $(VENV)/.ready
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
 CHECKED = $(CURDIR)/runs/checked
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
-  --extra-keys 'metadata.papermill metadata.widgets cell.metadata.papermill cell.metadata.execution'
+  --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
 .PHONY: setup run test lint lab bench bench-quick soak records clean
 
@@ -74,3 +74,4 @@ records: $(READY)
 
 clean: $(READY)
 	$(STRIP) $(NOTEBOOKS)
+	perl -pi -e 's/("display_name": )".*"/$$1"Python 3 (ipykernel)"/' $(NOTEBOOKS)

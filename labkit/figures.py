@@ -13,13 +13,17 @@ import seaborn
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from labkit import display
 from labkit.language import word
+
+display.in_notebook()
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the line is a second mark
 STYLES = {
     "LSTM": ("#0072B2", "-"),
     "RNN": ("#D55E00", "--"),
     "LeNet": ("#009E73", "-."),
+    "GRU": ("#000000", "-."),
     "linear": ("#555555", ":"),
     "LSTM-hidden": ("#CC79A7", "--"),
     "LSTM-layers": ("#E69F00", "-."),
@@ -46,19 +50,17 @@ def training_curves(
         part, measure = key.split("_")
         for name, history in histories.items():
             colour, line = STYLES.get(name, (None, "-"))
-            epochs = [record["epoch"] for record in history]
-            values = [record[key] for record in history]
-            marker = "o" if len(history) <= 20 else None
-            ax.plot(epochs, values, line, color=colour, label=name, marker=marker, markersize=3.5)
+            marks = {"marker": "o" if len(history) <= 20 else None, "markersize": 3.5}
+            x, y = ([record[what] for record in history] for what in ("epoch", key))
+            ax.plot(x, y, line, color=colour, label=name, clip_on=False, **marks)
         ax.set_title(word(f"{names[part]} {names.get(measure, measure)}"), fontsize=11)
         ax.set_xlabel(word("epoch"))
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
         if measure == "loss":
             ax.set_ylabel(word("cross-entropy"))
-            ax.set_ylim(bottom=0)
+            ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
         else:
-            low, high = ax.get_ylim()
-            ax.yaxis.set_major_formatter("{x:.0%}" if high - low > 0.05 else "{x:.1%}")
+            ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.5g}%")
         ax.grid(alpha=0.3)
         seaborn.despine(ax=ax)
     panels["train_loss"].legend(frameon=False)
@@ -71,16 +73,15 @@ def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> 
     The colour is the share of the true class taken for another, on one scale for all models.
     """
     many = len(classes) > 2
-    size = 4.6 if many else 3.2
+    size = 3.4 if many else 3.2
     how = {"figsize": (size * len(tests), size), "squeeze": False, "layout": "constrained"}
     figure, axes = plt.subplots(1, len(tests), **how)
     names = [word(name) for name in classes]
     counts = {name: np.array(test["confusion"]) for name, test in tests.items()}
-    errors = {name: each * (1 - np.eye(len(each))) for name, each in counts.items()}
-    shares = {
-        name: errors[name] / counts[name].sum(axis=1, keepdims=True).clip(1) for name in tests
-    }
-    highest = max(0.01, *(each.max() for each in shares.values()))
+    shares = {name: n / n.sum(axis=1, keepdims=True).clip(1) for name, n in counts.items()}
+    for share in shares.values():
+        np.fill_diagonal(share, 0)
+    highest = max(0.01, *(share.max() for share in shares.values()))
     for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
         seaborn.heatmap(
             shares[name], annot=counts[name], fmt="d", annot_kws={"fontsize": 7 if many else 11},

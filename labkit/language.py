@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import re
 import tomllib
 from pathlib import Path
 
-CJK_FONTS = """
-    Noto Sans CJK SC, Noto Sans CJK JP, Source Han Sans SC, Source Han Sans CN, WenQuanYi Micro Hei,
-    WenQuanYi Zen Hei, PingFang SC, Hiragino Sans GB, Heiti SC, Microsoft YaHei, SimHei
-"""
-CJK_FONTS = [name.strip() for name in CJK_FONTS.split(",")]
+CJK_FONTS = "CJK|Noto Sans SC|Han Sans|WenQuanYi|PingFang|Hiragino Sans GB|Heiti|YaHei|SimHei"
+NO_FONT = "No Chinese font was found, so figures are in English: install one, like fonts-noto-cjk."
 _language = ["en"]  # of the figures
 
 
@@ -38,10 +36,7 @@ def set_language(lang: str) -> str:
 
     fonts = _chinese_fonts() if lang == "zh" else []
     if lang == "zh" and not fonts:
-        print(
-            "No Chinese font was found, so figures are in English. Install one, for example the "
-            "package fonts-noto-cjk."
-        )
+        print(word(NO_FONT, lang))
         lang = "en"
     plt.rcParams["font.family"] = ["DejaVu Sans", *fonts[:1]]  # the first that has a glyph
     _language[0] = lang
@@ -49,13 +44,12 @@ def set_language(lang: str) -> str:
 
 
 def _chinese_fonts() -> list[str]:
-    """Return the known Chinese fonts that are installed, also since matplotlib made its list."""
+    """Return the Chinese fonts that are installed, also since matplotlib made its list."""
     from matplotlib import font_manager
 
     listed = font_manager.fontManager
-    if not {font.name for font in listed.ttflist} & set(CJK_FONTS):
-        for path in set(font_manager.findSystemFonts()) - {font.fname for font in listed.ttflist}:
-            with contextlib.suppress(RuntimeError, OSError):  # a font that matplotlib cannot read
-                listed.addfont(path)
-    installed = {font.name for font in listed.ttflist}
-    return [name for name in CJK_FONTS if name in installed]
+    for path in set(font_manager.findSystemFonts()) - {font.fname for font in listed.ttflist}:
+        with contextlib.suppress(RuntimeError, OSError):  # a font that matplotlib cannot read
+            listed.addfont(path)
+    names = {font.name for font in listed.ttflist if re.search(CJK_FONTS, font.name)}
+    return sorted(names, key=lambda name: ("SC" not in name, name))  # simplified ones first

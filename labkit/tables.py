@@ -22,7 +22,7 @@ def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame
         test, (low, high) = model["test"], model["test"]["accuracy_interval"]
         rows[name] = {
             "parameters": f"{model['num_parameters']:,}",
-            "best epoch": _best_epoch(model),
+            "best epoch": _best_epoch(model, lang),
             "test accuracy": f"{test['accuracy']:.2%}",
             "95 % interval": f"{low:.2%} – {high:.2%}",
             "precision": f"{test['precision']:.4f}",
@@ -33,19 +33,18 @@ def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame
     return _frame(rows, lang)
 
 
-def _best_epoch(model: Mapping) -> str:
+def _best_epoch(model: Mapping, lang: str) -> str:
     if model.get("diverged"):
-        return f"diverged in {model['diverged']['epoch']}"
+        return f"{word('diverged in', lang)} {model['diverged']['epoch']}"
     return f"{model['best_epoch']} / {len(model['history'])}" if model["history"] else "–"
 
 
 def resolved(config: SimpleNamespace, lang: str = "en") -> pandas.DataFrame:
     """Return the settings that this run uses and that do not stand so in the parameters cell."""
-    now = {key: value for key, value in vars(config).items() if key not in ("asked", "notebook")}
     rows = {
         key: {"in the cell": config.asked.get(key, "–"), "this run": value}
-        for key, value in now.items()
-        if config.asked.get(key) != value
+        for key, value in vars(config).items()
+        if key not in ("asked", "notebook") and config.asked.get(key) != value
     }
     return _frame(rows, lang).astype(str)
 

@@ -1,11 +1,12 @@
-"""Figures: what is drawn is what the records say, with units, in two languages."""
+"""Figures: what is drawn is what the records say, with units."""
 
 import matplotlib
 import pytest
 import torch
 from matplotlib import pyplot as plt
+from matplotlib.ticker import MaxNLocator
 
-from labkit import figures, language
+from labkit import figures
 
 matplotlib.use("Agg")
 
@@ -13,7 +14,6 @@ matplotlib.use("Agg")
 @pytest.fixture(autouse=True)
 def tidy():
     yield
-    language.set_language("en")
     plt.close("all")
 
 
@@ -83,12 +83,34 @@ def test_digit_and_lengths_are_drawn():
     assert sum(patch.get_height() for patch in ax.patches) == 3, "a very long review is counted too"
 
 
-def test_chinese_needs_a_font_and_says_so_without_one(capsys, monkeypatch):
-    monkeypatch.setattr(language, "CJK_FONTS", ())
-    assert language.set_language("zh") == "en"
-    assert capsys.readouterr().out.count("\n") == 1 and language.word("epoch") == "epoch"
-    monkeypatch.setattr(
-        language, "CJK_FONTS", ("DejaVu Sans",)
-    )  # an installed font stands in for a Chinese one
-    assert language.set_language("zh") == "zh" and language.word("epoch") == "轮次"
-    assert figures.training_curves({"RNN": history(2)}).axes[0].get_title() == "训练损失"
+def drawn_ticks(axis):
+    """Return the texts at the ticks that are inside the axis' limits, from below."""
+    axis.figure.canvas.draw()
+    low, high = sorted(axis.get_view_interval())
+    return [
+        tick.label1.get_text() for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high
+    ]
+
+
+@pytest.mark.parametrize(
+    "accuracies, expected",
+    [
+        ([0.84, 0.93], ["84%", "86%", "88%", "90%", "92%"]),
+        ([0.84, 0.951], ["85%", "87.5%", "90%", "92.5%", "95%"]),
+        ([0.9902, 0.9911], ["99.02%", "99.04%", "99.06%", "99.08%", "99.1%"]),
+    ],
+)
+def test_a_percent_axis_says_where_its_ticks_are(accuracies, expected):
+    """Reference: matplotlib's steps of 1, 2, 2.5 and 5, which are not all whole percents."""
+    histories = {"RNN": history(2, val_accuracy=accuracies)}
+    axis = figures.training_curves(histories).axes[3].yaxis
+    axis.set_major_locator(MaxNLocator(5))
+    assert drawn_ticks(axis) == expected
+
+
+def test_one_epoch_has_whole_ticks_and_whole_dots():
+    """Reference: epochs are counted; a dot at a limit of its panel is drawn beyond it."""
+    nothing_wrong = history(1, train_loss=[0.0], train_accuracy=[1.0])
+    for ax in figures.training_curves({"RNN": nothing_wrong, "LSTM": history(1)}).axes:
+        assert drawn_ticks(ax.xaxis) == ["1"]
+        assert not any(line.get_clip_on() for line in ax.lines)

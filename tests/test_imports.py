@@ -22,7 +22,8 @@ ALLOWED = {
     "training": {"machine", "metrics", "models"},
     "settings": {"data", "machine", "training"},
     "tables": {"language", "metrics"},
-    "figures": {"language"},
+    "display": set(),
+    "figures": {"display", "language"},
     "runs": {"language", "machine", "metrics", "models", "tables", "training"},
     "sweeps": {"machine", "runs", "settings"},
     "claims": {"data", "language", "machine", "metrics", "models"}

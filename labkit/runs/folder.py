@@ -203,8 +203,9 @@ class RunFolder:
         if not result:
             here = environment.environment(asked["device"])
             result = self.result | {"models": self.models, "environment": here}
+        result = result | {"parameters": result["parameters"] | {"lang": asked["lang"]}}
         self.save_text(summary.report(result, asked["lang"]), "report.txt")
-        if not self.finished:
+        if result != self.finished:
             self._while_locked(lambda: files.write_json(self.path / "result.json", result))
             self.finished = result
             checkpoints.delete(self.path)

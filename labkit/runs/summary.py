@@ -13,7 +13,11 @@ from labkit.language import word
 def summary(result: Mapping, lang: str = "en") -> str:
     """Return a finished run as a text: what was run on what, its models, the digests."""
     shown = _text(tables.results(result["models"], lang))
-    return f"{headline(result, lang)}\n\n{shown}\n\n{digests(result, lang)}"
+    models = result["models"].items()
+    weights = ", ".join(f"{name} {model['weights_sha256'][:8]}" for name, model in models)
+    run = f"{word('SHA-256 of settings and data', lang)} {result['settings_sha256'][:12]}"
+    digests = f"{run}, {word('of the weights', lang)} {weights}"
+    return f"{headline(result, lang)}\n\n{shown}\n\n{digests}"
 
 
 def report(result: Mapping, lang: str = "en") -> str:
@@ -37,15 +41,7 @@ def headline(result: Mapping, lang: str = "en") -> str:
     )
 
 
-def digests(result: Mapping, lang: str = "en") -> str:
-    """Return in one line how the SHA-256 of the run and of its weights begin."""
-    models = result["models"].items()
-    weights = ", ".join(f"{name} {model['weights_sha256'][:8]}" for name, model in models)
-    run = f"{word('SHA-256 of settings and data', lang)} {result['settings_sha256'][:12]}"
-    return f"{run}, {word('of the weights', lang)} {weights}"
-
-
 def _text(table: pandas.DataFrame) -> str:
     """Lay a table out as text, whatever the window's width; a Chinese character is two wide."""
     with pandas.option_context("display.unicode.east_asian_width", True):
-        return table.to_string(line_width=200)
+        return table.to_string()

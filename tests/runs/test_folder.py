@@ -119,6 +119,17 @@ def test_a_finished_run_is_shown_and_not_repeated(config, tiny_digits, capsys, m
         assert torch.equal(folder.logits[name], again.logits[name])
 
 
+def test_a_finished_run_speaks_the_language_of_who_looks_at_it(config, tiny_digits):
+    """Reference: what `labkit show` reads, the result's language, is that of report.txt."""
+    run_it(config, tiny_digits)
+    config.lang = "zh"
+    folder, _, result = run_it(config, tiny_digits)
+    stored = json.loads((folder.path / "result.json").read_text())
+    assert stored == result and stored["parameters"]["lang"] == "zh"
+    shown = (folder.path / "report.txt").read_text()
+    assert "测试准确率" in shown and shown == summary.report(stored, "zh") + "\n"
+
+
 def test_the_linear_baseline_has_a_digest_of_its_weights_recalled_or_not(
     config, tiny_reviews, monkeypatch
 ):
