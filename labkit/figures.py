@@ -43,8 +43,7 @@ def training_curves(
     if measures:
         width = 6 // len(measures)
         rows.append([f"val_{measure}" for measure in measures for _ in range(width)])
-    size = (10, 3.4 * len(rows))
-    figure, panels = plt.subplot_mosaic(rows, figsize=size, layout="constrained")
+    figure, panels = plt.subplot_mosaic(rows, figsize=(10, 3.4 * len(rows)), layout="constrained")
     names = {"train": "training", "val": "validation", "f1": "F1"}
     for key, ax in panels.items():
         part, measure = key.split("_")

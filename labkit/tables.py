@@ -5,14 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import combinations
 from types import SimpleNamespace
-from typing import TYPE_CHECKING
 
 import pandas
 
 from labkit.language import word
-
-if TYPE_CHECKING:  # `labkit show` does without PyTorch, and so without metrics, until they are used
-    from torch import Tensor
 
 
 def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame:
@@ -73,7 +69,7 @@ def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:
     """Return for each model the two classes that it confuses most often, and how often."""
-    from labkit import metrics
+    from labkit import metrics  # only here: `labkit show` does without PyTorch
 
     rows = {}
     for name, test in tests.items():
@@ -99,8 +95,11 @@ def by_class(test: Mapping, classes: Sequence[str], lang: str = "en") -> pandas.
     return _frame(rows, lang)
 
 
-def paired(logits: Mapping[str, Tensor], y: Tensor, lang: str = "en") -> pandas.DataFrame:
-    """Return one row a pair of models: how often only one of them is right, and McNemar's p."""
+def paired(logits: Mapping, y, lang: str = "en") -> pandas.DataFrame:
+    """Return one row a pair of models: how often only one of them is right, and McNemar's p.
+
+    logits: model → (N, C), y: (N,).
+    """
     from labkit import metrics
 
     rows = {}

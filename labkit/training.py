@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from labkit import metrics
 from labkit.machine import digests
 from labkit.machine.numerics import autocast, deterministic
-from labkit.machine.progress import Progress, in_words
+from labkit.machine.progress import Progress
 from labkit.models.classifiers import count_parameters
 from labkit.models.linear import LinearModel
 
@@ -126,7 +126,7 @@ def fit(
             if record["val_accuracy"] > max((past["val_accuracy"] for past in history), default=-1):
                 best_epoch, best_weights = epoch, copy.deepcopy(model.state_dict())
             history.append(record)
-            progress.epoch(epoch, config.num_epochs, record["train_loss"], record["val_accuracy"])
+            progress.epoch(record, config.num_epochs)
             if place:
                 state = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                 state |= {"scheduler": scheduler.state_dict(), "history": history}
@@ -139,24 +139,6 @@ def fit(
     if place:
         place.keep(run)
     return run
-
-
-def how_long(models: dict[str, nn.Module], data, config: TrainingConfig) -> str:
-    """Say how long training takes on this machine as it is now: a few steps of each are timed."""
-    train, seconds = data.train.to(config.device), 0.0
-    order = train.order(config.batch_size)
-    some = order[len(order) // 12 :: max(1, len(order) // 6)]  # of every length
-    # a validation batch is read forwards alone: a third of a step
-    steps = len(order) + len(data.validation) / config.batch_size / 3
-    for net in models.values():
-        model = copy.deepcopy(net).to(config.device)
-        optimizer = torch.optim.Adam(groups(model, config), fused=True)
-        rate = one_cycle(optimizer, config, 0)
-        with Progress("timing", 1) as progress, torch.random.fork_rng():
-            for part in (some[:1], some):  # the first step is slower than the rest
-                timed = train_epoch(model, train, part, optimizer, rate, config, progress)
-        seconds += timed["seconds"] / len(some) * steps * config.num_epochs
-    return f"Training {' and '.join(models)} from the start takes {in_words(seconds)} here."
 
 
 def fit_linear(model: LinearModel, data, place: Place | None = None) -> Run:

@@ -17,6 +17,7 @@ from labkit.machine import digests, numerics
 from labkit.machine.progress import Progress, in_words
 from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier, count_parameters
 from labkit.models.linear import LinearModel
+from labkit.runs import timing
 from labkit.training import TrainingConfig
 
 SETTINGS = dict(num_epochs=2, batch_size=8, learning_rate=1e-3, seed=42)
@@ -221,17 +222,24 @@ def test_bf16_is_close_to_fp32(tiny_digits):
     torch.testing.assert_close(half, training.predict(net, tiny_digits.test), rtol=0.05, atol=0.02)
 
 
-def test_a_long_training_is_announced_and_a_short_one_is_not(capsys, monkeypatch):
-    clock = iter(range(0, 10_000, 10))
-    monkeypatch.setattr("time.perf_counter", lambda: next(clock))
-    with Progress("LSTM", 1_000) as progress:
+def test_an_epoch_is_a_line_that_says_what_is_left(capsys, monkeypatch):
+    """Reference: by hand; ten seconds a step, 30 of 90 steps are done."""
+    monkeypatch.setattr("time.perf_counter", lambda clock=iter(range(2)): 300 * next(clock))
+    with Progress("LSTM", 90) as progress:
         for _ in range(30):
-            progress.step(1.0, 1, 1)
-    assert capsys.readouterr().out.startswith("LSTM: about 8 minutes of training.")
-    with Progress("LSTM", 100) as progress:
-        for _ in range(30):
-            progress.step(1.0, 1, 1)
-    assert capsys.readouterr().out == ""
+            progress.step(torch.tensor(1.0), torch.tensor(1), 1)
+        progress.epoch({"epoch": 1, "train_loss": 0.5, "val_accuracy": 0.75}, 3)
+    line = "LSTM, epoch 1 of 3: loss 0.500, validation accuracy 75.0%, about 10 minutes left\n"
+    assert capsys.readouterr() == (line, "")
+
+
+def test_a_training_is_announced_for_all_its_epochs_and_leaves_no_trace(tiny_digits, monkeypatch):
+    """Reference: by hand; 1 second a step, 4 batches of 8 and a third of 4, 3 epochs, 2 models."""
+    monkeypatch.setattr(training, "train_epoch", lambda *given: {"seconds": len(given[2])})
+    nets, state = {"RNN": digits_net(), "LSTM": digits_net()}, torch.get_rng_state()
+    said = timing.how_long(nets, tiny_digits, TrainingConfig(3, batch_size=8))
+    assert said == "Training RNN and LSTM from the start takes about 32 seconds here."
+    assert torch.equal(state, torch.get_rng_state())
 
 
 def test_durations_in_words():

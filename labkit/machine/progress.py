@@ -66,10 +66,12 @@ class Progress:
             reached = _reached(total_loss / num_seen, num_correct / num_seen)
             self._update(f"step {self.steps:,} of {self.total:,}, {reached}{self._left()}")
 
-    def epoch(self, number: int, of: int, loss: float, val_accuracy: float) -> None:
-        """Say in a line what an epoch has reached."""
-        reached = f"loss {loss:.3f}, validation accuracy {val_accuracy:.1%}"
-        line = f"{self.name}, epoch {number} of {of}: {reached}{self._left()}"
+    def epoch(self, record: dict, of: int) -> None:
+        """Say in a line what an epoch has reached, of so many."""
+        reached = (
+            f"loss {record['train_loss']:.3f}, validation accuracy {record['val_accuracy']:.1%}"
+        )
+        line = f"{self.name}, epoch {record['epoch']} of {of}: {reached}{self._left()}"
         self.lines.append(line)
         if self.live:
             self._update("")
