@@ -30,7 +30,9 @@ $(READY): pyproject.toml requirements.lock
 	@command -v uv > /dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
 	@uv="$$(command -v uv || echo $(BIN)/uv)"; \
 	  "$$uv" pip install --python $(BIN)/python -r requirements.lock && \
-	  "$$uv" pip install --quiet --python $(BIN)/python --no-deps -e .
+	  "$$uv" pip install --quiet --python $(BIN)/python --no-deps -e . || { \
+	    echo "uv could not; once more with pip." && $(BIN)/python -m pip install -r requirements.lock && \
+	    $(BIN)/python -m pip install --no-deps -e .; }
 	@touch $(READY)
 
 run: $(READY)
