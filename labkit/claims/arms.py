@@ -6,11 +6,9 @@ What an arm is stands in claims.toml.
 from __future__ import annotations
 
 import functools
-import math
 from dataclasses import replace
 
 import numpy as np
-import pandas
 import torch
 from torch import Tensor, nn
 
@@ -37,12 +35,13 @@ def check_data(arm: str) -> None:
 def load(arm: str, budget: str) -> Data:
     """Return the official data as an arm sees them. Raises DataError if they are not there."""
     check_data(arm)
-    how = plan.plan()["arms"][arm]
-    size = plan.plan()["budgets"][budget][how["data"]]
+    how = plan.settings(arm, budget)
     if how["data"] == "imdb":
-        sizes = (size["num_examples"], size["num_test"], how["max_len"], how["min_freq"])
-        return _reviews("official", *sizes, pad_to_max_len=how["readout"] == "padded")
-    digits = mnist.load("official", size["num_examples"])
+        sizes = (how["num_examples"], how["num_test"], how["max_len"], how["min_freq"])
+        wide = how["readout"] == "padded" or not how["by_length"]
+        reviews = _reviews("official", *sizes, pad_to_max_len=wide)
+        return _in_front(reviews) if how["in_front"] else reviews
+    digits = mnist.load("official", how["num_examples"])
     parts = (digits.train, digits.validation, digits.test)
     seen = (replace(part, x=_pixels(part.x, how)) for part in parts)
     return mnist.Digits(*seen, digits.source, digits.sha256)
@@ -57,9 +56,23 @@ def _pixels(x: Tensor, how: dict) -> Tensor:
     return torch.cat([x, blank], dim=1)
 
 
-def build(arm: str, data: Data, seed: int) -> nn.Module:
+class InFront(imdb.Split):
+    """Reviews whose padding stands before their words."""
+
+    def batch(self, index: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        ids, lengths, y = super().batch(index)
+        step = torch.arange(ids.shape[1], device=ids.device) - (ids.shape[1] - lengths[:, None])
+        return ids.gather(1, step % ids.shape[1]), lengths, y
+
+
+def _in_front(reviews: imdb.Reviews) -> imdb.Reviews:
+    parts = {name: getattr(reviews, name) for name in ("train", "validation", "test")}
+    return replace(reviews, **{name: InFront(**vars(part)) for name, part in parts.items()})
+
+
+def build(arm: str, data: Data, seed: int, budget: str = "report") -> nn.Module:
     """Return the model of an arm with the first weights of a seed."""
-    how = plan.plan()["arms"][arm]
+    how = plan.settings(arm, budget)
     torch.manual_seed(seed)
     if how["architecture"] == "LeNet":
         return classifiers.LeNet()
@@ -67,51 +80,17 @@ def build(arm: str, data: Data, seed: int) -> nn.Module:
     if how["data"] == "mnist":
         return classifiers.SequenceClassifier(how["architecture"], mnist.SIZE, **sizes)
     sizes |= {name: how[name] for name in ("embedding_dim", "between", "readout")}
-    return classifiers.TextClassifier(how["architecture"], len(data.vocabulary), **sizes)
+    model = classifiers.TextClassifier(how["architecture"], len(data.vocabulary), **sizes)
+    model.embedding.weight.data.mul_(how["embedding_std"] / 0.1)  # which is the course's own
+    return model
 
 
-def fit(arm: str, data: Data, seed: int, num_epochs: int, place: Place | None = None) -> Run:
+def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None) -> Run:
     """Train an arm as the report does: Adam at a constant rate, and the best validation epoch."""
-    how, device = plan.plan()["arms"][arm], settings.choose_device("auto")
-    config = TrainingConfig(num_epochs, how["batch_size"], how["learning_rate"], seed, device)
-    return training.fit(build(arm, data, seed), data, config, place, arm)
-
-
-def measures(history: list[dict], test: dict) -> dict[str, float]:
-    """Return what a cell reached, by the names that claims.toml uses.
-
-    The spread over epochs is the standard deviation of the changes from one to the next: a steady
-    rise has none.
-    """
-    epochs = pandas.DataFrame(history)
-    train_loss, val_loss, accuracy = epochs.train_loss, epochs.val_loss, epochs.val_accuracy
-    scores = ("accuracy", "precision", "recall", "F1")
-    found = (
-        {f"test {name}": test[name.lower()] for name in scores}
-        | {
-            "area under the training loss": train_loss.mean(),  # per epoch
-            "first training loss": train_loss.iloc[0],
-            "last training loss": train_loss.iloc[-1],
-            "best validation accuracy": accuracy.max(),
-            "validation accuracy in the first two epochs": accuracy[:2].mean(),
-            "spread of validation accuracy": accuracy.diff().std(),
-            "spread of validation loss": val_loss.diff().std(),
-            "rise of the validation loss from its lowest": val_loss.iloc[-1] - val_loss.min(),
-            "log of the seconds an epoch": math.log(epochs.seconds.mean()),
-        }
-    )
-    confusion = np.array(test["confusion"])
-    if len(confusion) == 10:
-        share = share_of_4_and_9(confusion)
-        found["share of 4 and 9 in the errors, above the mean of the other pairs"] = share
-    return {name: float(value) for name, value in found.items()}
-
-
-def share_of_4_and_9(confusion: np.ndarray) -> float:
-    """Return the share of 4 and 9 in all errors, less the mean share of the other 44 pairs."""
-    errors = confusion.sum() - confusion.trace()
-    share = (confusion[4, 9] + confusion[9, 4]) / max(errors, 1)
-    return float(share - (1 - share) / 44)
+    how, device = plan.settings(arm, budget), settings.choose_device("auto")
+    sizes = (how["num_epochs"], how["batch_size"], how["learning_rate"])
+    config = TrainingConfig(*sizes, seed, device)
+    return training.fit(build(arm, data, seed, budget), data, config, place, arm)
 
 
 def gradient_slope(model: nn.Module, part: mnist.Split, num: int = 256) -> float:

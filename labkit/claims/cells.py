@@ -6,19 +6,26 @@ What has a record is never run again, and a cell that was killed goes on from it
 from __future__ import annotations
 
 import base64
+import copy
+import dataclasses
 import datetime
+import os
 import shutil
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
+from torch import nn
 
 from labkit import metrics, settings, training
 from labkit.claims import arms, plan
+from labkit.data import mnist
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.machine.numerics import deterministic
 from labkit.runs.checkpoints import Checkpoints
 
+WATCHED = 6_000  # training digits whose loss is looked at without dropout
 LOOK = 1.0  # seconds between two looks at the cells that others are at
 
 
@@ -27,26 +34,28 @@ def default_budget() -> str:
     return "reduced" if settings.choose_device("auto") == "cpu" else "report"
 
 
-def missing(ids: Sequence[str], budget: str) -> list[tuple[str, int]]:
-    """Return the cells that these claims (none: all) need and that have no record, seed by seed."""
+def missing(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> list[tuple[str, int]]:
+    """Return the cells that these claims (none: all) need and that have no record, seed by seed.
+
+    num_seeds: only the first so many; the budget's if None.
+    """
     chosen = [plan.claim(id) for id in ids] or plan.plan()["claims"]
-    compared = [each for claim in chosen for each in plan.comparisons(claim)]
-    needed = {arm for each in compared for arm in each["a"] + each["b"]}
+    needed = {arm for claim in chosen for arm in plan.arms_of(claim)}
     there = {(record["arm"], record["seed"]) for record in plan.records(budget)}
-    seeds = range(plan.plan()["budgets"][budget]["seeds"])
+    seeds = range(num_seeds or plan.plan()["budgets"][budget]["seeds"])
     cells = [(arm, seed) for seed in seeds for arm in plan.plan()["arms"] if arm in needed]
     return [cell for cell in cells if cell not in there]
 
 
-def run(ids: Sequence[str], budget: str) -> None:
+def run(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> None:
     """Run every cell that has no record, beside any number of processes that do the same.
 
     Raises ValueError if the data are not there.
     """
-    for arm in {arm for arm, _ in missing(ids, budget)}:
+    for arm in {arm for arm, _ in missing(ids, budget, num_seeds)}:
         arms.check_data(arm)
     files.remove_leftovers(plan.RECORDS / budget)
-    while left := missing(ids, budget):
+    while left := missing(ids, budget, num_seeds):
         if not sum(run_and_keep(arm, seed, budget) for arm, seed in left):
             time.sleep(LOOK)  # others are at all of them
 
@@ -62,7 +71,7 @@ def run_and_keep(arm: str, seed: int, budget: str) -> bool:
         return False
     try:
         if begun := not path.exists():
-            record = run_cell(arm, seed, budget, Checkpoints(folder, path.stem))
+            record = run_cell(arm, seed, budget, folder)
             plan.keep(record)
             accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
             found = f"test accuracy {accuracy:.2%}, {seconds:.0f} s of training"
@@ -73,27 +82,46 @@ def run_and_keep(arm: str, seed: int, budget: str) -> bool:
     return begun
 
 
-def run_cell(arm: str, seed: int, budget: str, place: training.Place | None = None) -> dict:
-    """Train one cell, going on from its checkpoint, and return its record."""
-    how, data = plan.plan()["arms"][arm], arms.load(arm, budget)
-    size = plan.plan()["budgets"][budget][how["data"]]
-    run = arms.fit(arm, data, seed, size["num_epochs"], place)
+class Watched(Checkpoints):
+    """The checkpoints of a cell, with the training loss in evaluation mode after each epoch."""
+
+    def __init__(self, folder: Path, name: str, model: nn.Module, train: mnist.Split):
+        super().__init__(folder, name)
+        self.model = copy.deepcopy(model).to(settings.choose_device("auto"))
+        self.train = dataclasses.replace(train, x=train.x[:WATCHED], y=train.y[:WATCHED])
+
+    def save(self, epoch: int, state: dict) -> None:
+        self.model.load_state_dict(state["model"])
+        logits = training.predict(self.model, self.train).cpu()
+        state["history"][-1]["clean_train_loss"] = float(metrics.loss(logits, self.train.y))
+        super().save(epoch, state)
+
+
+def run_cell(arm: str, seed: int, budget: str, folder: Path) -> dict:
+    """Train one cell, going on from its checkpoint in `folder`, and return its record."""
+    how, data = plan.settings(arm, budget), arms.load(arm, budget)
+    before = arms.build(arm, data, seed, budget)
+    place = Checkpoints(folder, folder.name)
+    if how["data"] == "mnist":
+        place = Watched(folder, folder.name, before, data.train)
+    run = arms.fit(arm, data, seed, budget, place)
     device = next(run.model.parameters()).device.type
     with deterministic(device):
         logits = training.predict(run.model, data.test).cpu()
-    test = metrics.test_scores(logits, data.test.y)
-    reached = {} if run.diverged else arms.measures(run.history, test)
+    record = {"arm": arm, "seed": seed, "budget": budget, "settings": how}
+    record["test"] = metrics.test_scores(logits, data.test.y)
     if how["data"] == "mnist" and how["architecture"] != "LeNet":
-        for when, model in (("before", arms.build(arm, data, seed)), ("after", run.model.cpu())):
-            slope = arms.gradient_slope(model, data.validation)
-            reached[f"slope of the log gradient {when} training"] = slope
+        models = {"before": before, "after": run.model.cpu()}
+        slopes = {
+            when: arms.gradient_slope(model, data.validation) for when, model in models.items()
+        }
+        record["slopes"] = slopes
     right = (metrics.predictions(logits) == data.test.y).numpy()
-    record = {"arm": arm, "seed": seed, "budget": budget, "settings": how | size}
-    record |= {"measures": reached, "test": test}
     record |= {name: value for name, value in vars(run).items() if name != "model"}
     record["weights_sha256"] = digests.weights_sha256(run.model.state_dict())
     # one bit a test example, in their order
     record["correct"] = base64.b64encode(np.packbits(right).tobytes()).decode()
     record["data"] = {"source": data.source, "sha256": data.sha256}
     record |= {"claims_sha256": plan.plan()["sha256"], "date": f"{datetime.date.today()}"}
+    record["cells_at_once"] = int(os.environ.get("LABKIT_WORKERS", 1))
     return record | {"environment": environment.environment(device)}

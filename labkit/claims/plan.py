@@ -15,17 +15,19 @@ from pathlib import Path
 from labkit.machine import files, paths
 
 CLAIMS = Path(__file__).parent / "claims.toml"
-EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs both arms
 RECORDS = paths.ROOT / "data" / "study"
 
 
 @functools.cache
 def plan() -> dict:
-    """Return what claims.toml says: budgets, arms with all settings, claims, its own SHA-256."""
-    content = CLAIMS.read_bytes()
-    read = tomllib.loads(content.decode())
+    """Return what claims.toml says: budgets, arms with all settings, claims, and a SHA-256.
+
+    That is of the arms and claims: a further budget leaves the records of another as they are.
+    """
+    read = tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
     read["arms"] = {name: read["common"][arm["data"]] | arm for name, arm in read["arms"].items()}
-    return read | {"sha256": hashlib.sha256(content).hexdigest()}
+    tested = json.dumps([read["arms"], read["claims"]], sort_keys=True)
+    return read | {"sha256": hashlib.sha256(tested.encode()).hexdigest()}
 
 
 def claim(id: str) -> dict:
@@ -36,11 +38,22 @@ def claim(id: str) -> dict:
     return known[id.upper()]
 
 
-def comparisons(claim: dict) -> list[dict]:
-    """Return the primary comparison of a claim, and then those that are only shown beside it."""
-    primary = {key: claim[key] for key in ("measure", "a", "b", "claimed", "margin")}
-    primary |= {"join": claim.get("join", "sum")}
-    return [primary] + [primary | other for other in claim.get("also", [])]
+def settings(arm: str, budget: str) -> dict:
+    """Return all settings of an arm within a budget."""
+    how = plan()["arms"][arm]
+    return how | plan()["budgets"][budget][how["data"]]
+
+
+def comparisons(claim: dict) -> tuple[list[dict], list[dict]]:
+    """Return the parts of a claim, which decide, and the comparisons that are shown beside them."""
+    parts = [{"join": "sum", "bound": 0.0} | part for part in claim["parts"]]
+    return parts, [parts[0] | other for other in claim["also"]]
+
+
+def arms_of(claim: dict) -> list[str]:
+    """Return the arms that a claim compares, each once."""
+    compared = [each for side in comparisons(claim) for each in side]
+    return list(dict.fromkeys(arm for each in compared for arm in each["a"] + each["b"]))
 
 
 def record_path(arm: str, seed: int, budget: str) -> Path:
@@ -64,14 +77,12 @@ def read(path: Path) -> dict:
 
 
 def _is_whole(record: dict) -> bool:
-    """Tell whether a record has what the ledger asks of it; what it lacks may also raise."""
+    """Tell whether a record has what the ledger asks of all; what it lacks may also raise."""
     machine, epochs = record["environment"], record["history"]
-    texts = [machine["device_name"], machine["versions"]["torch"]]
+    texts = [machine["device_name"], machine["versions"]["torch"], record["settings"]["data"]]
     numbers = [epoch[name] for epoch in epochs for name in ("val_accuracy", "seconds")]
-    compared = [each for claim in plan()["claims"] for each in comparisons(claim)]
-    asked = {each["measure"] for each in compared if record["arm"] in each["a"] + each["b"]}
-    lacking = asked - {EQUAL_TIME} - record["measures"].keys()
-    return "".join(texts) != "" and sum(numbers) >= 0 and bool(record["diverged"] or not lacking)
+    numbers.append(record["test"]["accuracy"])
+    return bool("".join(texts) and sum(numbers) >= 0 and (record["diverged"] or epochs))
 
 
 def records(budget: str) -> list[dict]:

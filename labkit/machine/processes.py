@@ -21,7 +21,8 @@ def run_workers(arguments: list[str], workers: int) -> None:
     processes = []
     try:
         for k in range(workers):
-            own = {"LABKIT_WORKER": f"{k}", "OMP_NUM_THREADS": f"{threads}"}
+            own = {"LABKIT_WORKER": f"{k}", "LABKIT_WORKERS": f"{workers}"}
+            own |= {"OMP_NUM_THREADS": f"{threads}"}
             own |= {"CUDA_VISIBLE_DEVICES": gpus[k % len(gpus)]}
             processes.append(subprocess.Popen(command, env=os.environ | own))
         failed = sum(process.wait() != 0 for process in processes)
