@@ -85,12 +85,17 @@ def build(arm: str, data: Data, seed: int, budget: str = "report") -> nn.Module:
     return model
 
 
-def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None) -> Run:
-    """Train an arm as the report does: Adam at a constant rate, and the best validation epoch."""
-    how, device = plan.settings(arm, budget), settings.choose_device("auto")
+def config(arm: str, seed: int, budget: str) -> TrainingConfig:
+    """Return how an arm is trained: as in the report, by Adam at a constant rate."""
+    how = plan.settings(arm, budget)
     sizes = (how["num_epochs"], how["batch_size"], how["learning_rate"])
-    config = TrainingConfig(*sizes, seed, device)
-    return training.fit(build(arm, data, seed, budget), data, config, place, arm)
+    return TrainingConfig(*sizes, seed, settings.choose_device("auto"))
+
+
+def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None) -> Run:
+    """Train an arm; return its best validation epoch."""
+    model = build(arm, data, seed, budget)
+    return training.fit(model, data, config(arm, seed, budget), place, arm)
 
 
 def gradient_slope(model: nn.Module, part: mnist.Split, num: int = 256) -> float:

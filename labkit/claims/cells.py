@@ -23,6 +23,7 @@ from labkit.claims import arms, plan
 from labkit.data import mnist
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.machine.numerics import deterministic
+from labkit.runs import timing
 from labkit.runs.checkpoints import Checkpoints
 
 WATCHED = 6_000  # training digits whose loss is looked at without dropout
@@ -45,6 +46,20 @@ def missing(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> li
     seeds = range(num_seeds or plan.plan()["budgets"][budget]["seeds"])
     cells = [(arm, seed) for seed in seeds for arm in plan.plan()["arms"] if arm in needed]
     return [cell for cell in cells if cell not in there]
+
+
+def ahead(cells: Sequence[tuple[str, int]], budget: str, workers: int) -> list[str]:
+    """Return a line an arm: its seeds, and how long they will take here, by a short timing."""
+    lines, hours = [], 0.0
+    for arm in dict.fromkeys(arm for arm, _ in cells):
+        seeds = [seed for other, seed in cells if other == arm]
+        data = arms.load(arm, budget)
+        model = arms.build(arm, data, seeds[0], budget)
+        seconds = timing.seconds_needed({arm: model}, data, arms.config(arm, seeds[0], budget))
+        hours += seconds * len(seeds) / 3600
+        shown = ", ".join(map(str, seeds))
+        lines.append(f"  {arm}, seeds {shown}: about {seconds / 60:.0f} minutes each")
+    return [*lines, f"About {hours / workers:.1f} hours in all, if {workers} run at a time."]
 
 
 def run(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> None:

@@ -23,8 +23,9 @@ def claims() -> None:
     type=click.Choice(["reduced", "report"]),
     help="Default: report on a GPU, else reduced.",
 )
+@click.option("--seeds", type=click.IntRange(1), help="Only the first so many.")
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
-def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
+def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:
     """Train what the claims IDS (default: all) still need.
 
     Those are cells that have no record yet; they are trained in LABKIT_RUNS, or else runs/ in the
@@ -38,12 +39,13 @@ def run(ids: tuple[str, ...], budget: str | None, workers: int) -> None:
         budget = budget or cells.default_budget()
         try:
             if alone:
-                asked = cells.missing(ids, budget)
-                arms = ", ".join(dict.fromkeys(arm for arm, _ in asked)) or "none"
-                click.echo(f"budget {budget}: {len(asked)} cells to run. Arms: {arms}")
+                asked = cells.missing(ids, budget, seeds)
+                click.echo(f"budget {budget}: {len(asked)} cells to run, in this order:")
+                for line in cells.ahead(asked, budget, workers):
+                    click.echo(line)
             if workers > 1:
                 processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            cells.run(ids, budget)
+            cells.run(ids, budget, seeds)
         except (ValueError, RuntimeError, OSError, MemoryError) as error:
             sys.exit(f"{error}")
         if alone:

@@ -13,7 +13,13 @@ from labkit.training import TrainingConfig
 
 
 def how_long(models: dict[str, nn.Module], data, config: TrainingConfig) -> str:
-    """Say how long training takes on this machine as it is now: a few steps of each are timed."""
+    """Say how long training takes on this machine as it is now."""
+    taken = in_words(seconds_needed(models, data, config))
+    return f"Training {' and '.join(models)} from the start takes {taken} here."
+
+
+def seconds_needed(models: dict[str, nn.Module], data, config: TrainingConfig) -> float:
+    """Return how many seconds all epochs will take: a few steps of each model are timed."""
     train, seconds = data.train.to(config.device), 0.0
     order = train.order(config.batch_size)
     some = order[len(order) // 12 :: max(1, len(order) // 6)]  # of every length
@@ -27,4 +33,4 @@ def how_long(models: dict[str, nn.Module], data, config: TrainingConfig) -> str:
             for part in (some[:1], some):  # the first step is slower than the rest
                 timed = training.train_epoch(model, train, part, optimizer, rate, config, progress)
         seconds += timed["seconds"] / len(some) * steps * config.num_epochs
-    return f"Training {' and '.join(models)} from the start takes {in_words(seconds)} here."
+    return seconds
