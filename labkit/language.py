@@ -20,8 +20,6 @@ def word(english: str, lang: str | None = None) -> str:
     """
     if (lang or _language[0]) != "zh":
         return english
-    if english.startswith("points that way"):  # with the number of seeds behind it
-        return english.replace("points that way", "倾向成立")
     return _chinese().get(english, english)
 
 

@@ -72,3 +72,4 @@ def report(write: bool) -> None:
         return
     for entry in entries:
         click.echo(report.line(entry))
+    click.echo(report.lacking(entries))

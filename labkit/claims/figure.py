@@ -1,4 +1,4 @@
-"""The ledger as a figure: a dot a seed, a row a claim."""
+"""The ledger as figures: a dot a seed for every claim, and the curves of all seeds of some arms."""
 
 from __future__ import annotations
 
@@ -8,30 +8,35 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from labkit.claims import ledger, measures, plan
 from labkit.language import word
 
-COLOURS = {"supported": "#009E73", "points": "#56B4E9"}
-COLOURS |= {"contradicted": "#D55E00", "equivalent": "#0072B2"}
+COLOURS = {"supported": "#009E73", "points that way": "#56B4E9"}
+COLOURS |= {"contradicted": "#D55E00", "points the other way": "#E69F00", "equivalent": "#0072B2"}
+I1 = ("reviews LSTM", "reviews LSTM, padded", "reviews RNN", "reviews RNN, padded")
 
 
 def claim_dots(entries: Sequence[Mapping]) -> Figure:
-    """Draw each claim's differences in units of its margin: a dot a seed, the mean, its interval.
+    """Draw each claim's weakest part in units of its margin: a dot a seed, the mean, its interval.
 
-    entries: of `claims.ledger`. Right of 1 a claim holds by more than matters; left of 0 its
-    opposite does.
+    entries: of `claims.ledger`. Right of 1 a claim holds by more than matters, left of -1 its
+    opposite does. A cross is a comparison beside it that speaks against it.
     """
-    entries = [entry for entry in entries if entry["seeds"]]
+    entries = [entry for entry in entries if ledger.deciding(entry)["seeds"]]
     figure, ax = plt.subplots(figsize=(9, 1.2 + 0.32 * len(entries)), layout="constrained")
     ax.axvspan(-1, 1, color="0.93", zorder=0)
     ax.axvline(0, color="0.6", linewidth=0.8, zorder=1)
     for row, entry in enumerate(entries):
-        colour = COLOURS.get(entry["verdict"].split()[0], "#555555")
-        low, mean, high = (entry[name] / entry["margin"] for name in ("low", "mean", "high"))
-        seeds = np.array(entry["d"]) / entry["margin"]
+        part = ledger.deciding(entry)
+        colour = COLOURS.get(entry["verdict"], "#555555")
+        low, mean, high = (part[name] / part["margin"] for name in ("low", "mean", "high"))
+        seeds = np.array(part["d"]) / part["margin"]
         ax.plot(seeds, [row] * len(seeds), "o", color=colour, alpha=0.35, markersize=4)
         if np.isfinite([low, high]).all():
             ax.plot([low, high], [row, row], color=colour, linewidth=2.2)
         ax.plot(mean, row, "|", color=colour, markersize=12, markeredgewidth=2.2)
+        for other in entry["against"]:
+            ax.plot(other["mean"] / other["margin"], row, "x", color="#D55E00", markersize=6)
     names = [f"{entry['id']}  {word(entry['verdict'])}" for entry in entries]
     ax.set_yticks(range(len(entries)), names)
     ax.set_ylim(len(entries) - 0.4, -0.6)
@@ -39,4 +44,23 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
     ax.xaxis.set_major_formatter("{x:g}")
     unit = "difference as claimed, in margins (grey: too small to matter; logarithmic beyond 3)"
     ax.set_xlabel(word(unit))
+    return figure
+
+
+def validation_curves(arms: Sequence[str] = I1, budget: str = "report") -> Figure:
+    """Draw the validation accuracy of every seed of some arms, a panel an arm, chance as a line."""
+    records = plan.records(budget)
+    figure, axes = plt.subplots(
+        1, len(arms), figsize=(2.6 * len(arms), 2.8), sharey=True, layout="constrained"
+    )
+    for ax, arm in zip(np.atleast_1d(axes), arms, strict=True):
+        colour = "#0072B2" if "LSTM" in arm else "#D55E00"
+        for record in (each for each in records if each["arm"] == arm):
+            accuracy = measures.curve(record, "val_accuracy")
+            ax.plot(range(1, len(accuracy) + 1), accuracy, color=colour, alpha=0.7, linewidth=1.4)
+        ax.axhline(measures.CHANCE[plan.plan()["arms"][arm]["data"]], color="0.4", linestyle="--")
+        ax.set_title(word(arm), fontsize=10)
+        ax.set_xlabel(word("epoch"))
+        ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
+    axes.flat[0].set_ylabel(word("validation accuracy"))
     return figure

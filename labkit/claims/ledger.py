@@ -5,16 +5,14 @@ The rules are those of data/study/README.md. Nothing here trains; the records ar
 
 from __future__ import annotations
 
-import base64
 import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
 
-from labkit.claims import measures, plan
+from labkit.claims import measures, plan, statistics
 from labkit.machine import paths
 
 LOOKS = (10, 5)  # seeds: ten are final, five are an interim look; no other number is judged
@@ -42,15 +40,22 @@ def ledger(margins: dict[str, float] | None = None, seeds: int | None = None) ->
                 f"difference in its measure, {parts[0]['measure']}, that matters."
             )
     chosen = {id.upper(): margin for id, margin in (margins or {}).items()}
+
+    def seen(entry: dict) -> dict:
+        return _seen(entry, chosen.get(entry["id"]), seeds)
+
     found = {}
     for budget in BUDGETS:
         cells = {(record["arm"], record["seed"]): record for record in plan.records(budget)}
-        claims = plan.plan()["claims"]
-        entries = [_entry(claim, cells, chosen.get(claim["id"]), seeds) for claim in claims]
-        found[budget] = judged([entry | {"budget": budget} for entry in entries])
-    if not (paths.IN_CHECKOUT or any(entry["seeds"] for entry in found["reduced"])):
-        return _shipped() or found["reduced"]
-    return [_first(each) for each in zip(*found.values(), strict=True)]
+        entries = [_found(claim, cells) | {"budget": budget} for claim in plan.plan()["claims"]]
+        found[budget] = judged(list(map(seen, entries)))
+    entries = [_first(each) for each in zip(*found.values(), strict=True)]
+    if not paths.IN_CHECKOUT:
+        shipped = _shipped()
+        entries = [
+            each if each["seeds"] else seen(shipped.get(each["id"], each)) for each in entries
+        ]
+    return judged(entries)
 
 
 def _first(entries: Sequence[dict]) -> dict:
@@ -60,40 +65,75 @@ def _first(entries: Sequence[dict]) -> dict:
     return entry | {"others": others}
 
 
-def _shipped() -> list[dict]:
-    """Return what the committed records say; nothing by another claims.toml."""
+def _shipped() -> dict[str, dict]:
+    """Return what the committed records say, by claim; nothing by another claims.toml."""
     stored = json.loads(SHIPPED.read_text(encoding="utf-8"))
-    return stored["claims"] if stored["claims_sha256"] == plan.plan()["sha256"] else []
+    fits = stored["claims_sha256"] == plan.plan()["sha256"]
+    return {entry["id"]: entry for entry in stored["claims"]} if fits else {}
 
 
-def _entry(claim: dict, cells: Cells, margin: float | None, most: int | None) -> dict:
-    """Return what the records of one budget say of a claim; no seeds where there are too few."""
+def _found(claim: dict, cells: Cells) -> dict:
+    """Return what the records of one budget hold of a claim; no seeds where there are too few."""
     parts, also = plan.comparisons(claim)
-    parts = [part | {"margin": margin or part["margin"]} for part in parts]
     arms = list(dict.fromkeys(arm for part in parts for arm in part["a"] + part["b"]))
     there = [n for n in LOOKS if all((arm, seed) in cells for arm in arms for seed in range(n))]
-    seeds = list(range(min(there[0], most or LOOKS[0]))) if there else []
+    seeds = list(range(there[0] if there else 0))
     used = [cells[arm, seed] for arm in arms for seed in seeds]
     machines = [record["environment"] for record in used]
-    gate = {
-        arm: _learnt(arm, cells, seeds) for arm in claim.get("gate", parts[0]["a"] + parts[0]["b"])
-    }
-    entry = {key: claim[key] for key in ("id", "english", "chinese")} | {"seeds": seeds}
-    return entry | {
+    gate = claim.get("gate", parts[0]["a"] + parts[0]["b"])
+    return {
+        **{key: claim[key] for key in ("id", "english", "chinese")},
+        "seeds": seeds,
         "arms": arms,
-        "gate": gate,
-        "parts": [compare(part, cells, seeds) for part in parts],
-        "also": [compare(other, cells, seeds) for other in also],
+        "learnt": {arm: [_has_learnt(cells[arm, seed]) for seed in seeds] for arm in gate},
+        "parts": [_pairs(part, cells, seeds) for part in parts],
+        "also": [_pairs(other, cells, seeds) for other in also],
         "diverged": [f"{each['arm']}, seed {each['seed']}" for each in used if each["diverged"]],
         "devices": sorted({machine["device_name"] for machine in machines}),
         "torch": sorted({machine["versions"]["torch"] for machine in machines}),
     }
 
 
-def _learnt(arm: str, cells: Cells, seeds: Sequence[int]) -> int:
-    """Return how many of the seeds have learnt."""
-    records = [cells[arm, seed] for seed in seeds if (arm, seed) in cells]
-    return sum(measures.has_learnt(record, measures.best(record)) for record in records)
+def _has_learnt(record: dict) -> bool:
+    return measures.has_learnt(record, measures.best(record))
+
+
+def _pairs(comparison: dict, cells: Cells, seeds: Sequence[int]) -> dict:
+    """Return a comparison with its seeds and the values of both sides.
+
+    Seeds without a record, and those whose measure is not defined, are left out.
+    """
+    pairs = {seed: values(comparison, cells, seed) for seed in seeds}
+    pairs = {seed: pair for seed, pair in pairs.items() if pair is not None}
+    found = comparison | {"seeds": list(pairs), "values": list(pairs.values())}
+    return found | statistics.over_examples(comparison, cells, found["seeds"])
+
+
+def _seen(entry: dict, margin: float | None, most: int | None) -> dict:
+    """Return an entry with its statistics: by another margin, and only the first so many seeds."""
+    last = most or LOOKS[0]
+    parts = [part | {"margin": margin or part["margin"]} for part in entry["parts"]]
+    return entry | {
+        "seeds": [seed for seed in entry["seeds"] if seed < last],
+        "gate": {arm: sum(learnt[:last]) for arm, learnt in entry["learnt"].items()},
+        "parts": [_judged(part, last) for part in parts],
+        "also": [_judged(other, last) for other in entry["also"]],
+    }
+
+
+def _judged(comparison: dict, last: int) -> dict:
+    """Return a comparison of the seeds before `last`, with its differences and statistics."""
+    seeds = [seed for seed in comparison["seeds"] if seed < last]
+    fewer = {"low_examples", "high_examples"} if seeds != comparison["seeds"] else set()
+    kept = {key: value for key, value in comparison.items() if key not in fewer}
+    worst = measures.worst(comparison["measure"])  # JSON has no infinity, but null
+    pairs = [[worst if each is None else each for each in pair] for pair in comparison["values"]]
+    kept |= {"seeds": seeds, "values": pairs[: len(seeds)], "d": [], "won": 0}
+    if not seeds:
+        return kept | statistics.summary(np.zeros(1), 1.0) | {"mean": 0.0}
+    d = statistics.differences(kept["values"], comparison["claimed"], comparison["margin"])
+    kept |= {"d": d.tolist(), "won": int((d > 0).sum())}
+    return kept | statistics.summary(d, comparison["margin"])
 
 
 def judged(entries: list[dict]) -> list[dict]:
@@ -107,7 +147,10 @@ def judged(entries: list[dict]) -> list[dict]:
         each["id"]: min(1.0, len(each["parts"]) * min(part["p_against"] for part in each["parts"]))
         for each in entries
     }
-    p_holm, against_holm = holm(p), holm(against)  # a claim that has not run has p = 1
+    p_holm, against_holm = (
+        statistics.holm(p),
+        statistics.holm(against),
+    )  # a claim that has not run has p = 1
     for entry in entries:
         id, n = entry["id"], len(entry["seeds"])
         entry |= {"p": p[id], "p_holm": p_holm[id], "p_against_holm": against_holm[id]}
@@ -116,7 +159,7 @@ def judged(entries: list[dict]) -> list[dict]:
         learnt = any(k >= enough for k in entry["gate"].values()) or not entry["gate"]
         for part in entry["parts"]:
             part["verdict"] = verdict(part, p_holm[id], against_holm[id])
-        weakest = min((part["verdict"] for part in entry["parts"]), key=VERDICTS.index)
+        weakest = deciding(entry)["verdict"]
         entry["verdict"] = weakest if learnt and all(counted) else "not tested"
         entry["verdict"] = entry["verdict"] if n else "not run yet"
         entry["against"] = [
@@ -125,27 +168,15 @@ def judged(entries: list[dict]) -> list[dict]:
     return entries
 
 
+def deciding(entry: dict) -> dict:
+    """Return the weakest part of a claim, which decides."""
+    return min(entry["parts"], key=lambda part: VERDICTS.index(part["verdict"]))
+
+
 def said(entry: dict) -> str:
     """Return a verdict with its number of seeds, where more of them could still change it."""
     open_ = entry["verdict"] not in ("not run yet", "not tested") and len(entry["seeds"]) < LOOKS[0]
     return f"{entry['verdict']} (n = {len(entry['seeds'])})" if open_ else entry["verdict"]
-
-
-def compare(comparison: dict, cells: Cells, seeds: Sequence[int]) -> dict:
-    """Return a comparison with seeds, values of both sides, differences and statistics.
-
-    Seeds without a record, and those whose measure is not defined, are left out.
-    """
-    pairs = {seed: values(comparison, cells, seed) for seed in seeds}
-    pairs = {seed: pair for seed, pair in pairs.items() if pair is not None}
-    found = {"seeds": list(pairs), "values": list(pairs.values()), "d": [], "won": 0}
-    if not pairs:
-        nothing = {"mean": 0.0, "low": -math.inf, "high": math.inf, "low90": -math.inf}
-        return comparison | found | nothing | {"high90": math.inf, "p": 1.0, "p_against": 1.0}
-    d = differences(found["values"], comparison["claimed"], comparison["margin"])
-    found |= {"d": d.tolist(), "won": int((d > 0).sum())}
-    wide = over_examples(comparison, cells, found["seeds"])
-    return comparison | found | statistics(d, comparison["margin"]) | wide
 
 
 def values(comparison: dict, cells: Cells, seed: int) -> tuple[float, float] | None:
@@ -189,78 +220,6 @@ def _where(record: dict) -> tuple:
     machine = record["environment"]
     place = tuple(machine.get(name) for name in ("device_name", "capability", "cpu"))
     return (*place, record.get("cells_at_once"))
-
-
-def differences(pairs: Sequence[tuple[float, float]], claimed: str, margin: float) -> np.ndarray:
-    """Return one difference a seed, positive where the seed is as claimed.
-
-    Where one side diverged the difference is as large as any other seed's, and at least `margin`;
-    where both did, 0.
-    """
-    a, b = np.array(pairs, dtype=float).T
-    with np.errstate(invalid="ignore"):
-        d = a - b if claimed == "higher" else b - a
-    far = max([margin, *np.abs(d[np.isfinite(d)])])
-    return np.nan_to_num(d, nan=0.0, posinf=far, neginf=-far)
-
-
-def statistics(d: np.ndarray, margin: float) -> dict[str, float]:
-    """Return the mean of d, (seeds,), its t-intervals, and two p of an exact sign-flip test.
-
-    `low` and `high` bound 95 %, `low90` and `high90` 90 %. Under the null that d is the margin, d
-    less the margin is as likely to have the other sign: p is the share of all 2^n choices of signs
-    whose mean is at least the observed one (Fisher, 1935). `p_against` is the same of -d.
-    """
-    mean = float(np.mean(d))
-    if len(d) < 2:
-        nothing = {"low": -math.inf, "high": math.inf, "low90": -math.inf, "high90": math.inf}
-        return {"mean": mean, **nothing, "p": 1.0, "p_against": 1.0}
-    bounds = dict.fromkeys(("low", "high", "low90", "high90"), mean)  # all alike: no interval
-    if np.ptp(d) > 0:
-        t = stats.ttest_1samp(d, 0)
-        bounds["low"], bounds["high"] = map(float, t.confidence_interval(0.95))
-        bounds["low90"], bounds["high90"] = map(float, t.confidence_interval(0.90))
-    flips = {"permutation_type": "samples", "n_resamples": np.inf, "alternative": "greater"}
-    p, against = (
-        float(stats.permutation_test((sign * d - margin,), np.mean, **flips).pvalue)
-        for sign in (1, -1)
-    )
-    return {"mean": mean, **bounds, "p": p, "p_against": against}
-
-
-def over_examples(comparison: dict, cells: Cells, seeds: Sequence[int]) -> dict[str, float]:
-    """Return the 95 % interval over seeds and test examples, of test accuracies on one test set."""
-    known = comparison["measure"] == "test accuracy" and comparison["join"] == "sum"
-    if not known or len(seeds) < 2 or not comparison["b"]:
-        return {}
-    sign = 1 if comparison["claimed"] == "higher" else -1
-    rows = []
-    for seed in seeds:
-        sides = [[correct(cells[arm, seed]) for arm in comparison[side]] for side in "ab"]
-        rows.append(sign * (sum(sides[0]) - sum(sides[1])))
-    table = np.array(rows)  # (seeds, examples)
-    seed_means, example_means = table.mean(axis=1), table.mean(axis=0)
-    rest = table - seed_means[:, None] - example_means + table.mean()
-    num_seeds, num_examples = table.shape
-    variance = seed_means.var(ddof=1) / num_seeds + example_means.var(ddof=1) / num_examples
-    variance -= rest.var() / (num_seeds * num_examples)
-    half = stats.t.ppf(0.975, num_seeds - 1) * math.sqrt(max(variance, 0.0))
-    return {"low_examples": table.mean() - half, "high_examples": table.mean() + half}
-
-
-def correct(record: dict) -> np.ndarray:
-    """Return 1.0 for every test example that a cell got right and 0.0 for the others."""
-    bits = np.unpackbits(np.frombuffer(base64.b64decode(record["correct"]), np.uint8))
-    return bits[: record["test"]["n"]].astype(float)
-
-
-def holm(ps: dict[str, float]) -> dict[str, float]:
-    """Return p of each claim, corrected for how many were tested together (Holm, 1979)."""
-    corrected, largest = {}, 0.0
-    for k, name in enumerate(sorted(ps, key=ps.get)):
-        largest = max(largest, min(1.0, (len(ps) - k) * ps[name]))
-        corrected[name] = largest
-    return corrected
 
 
 def verdict(part: dict, p: float, p_against: float) -> str:

@@ -8,50 +8,85 @@ import math
 import re
 from collections.abc import Sequence
 
+import numpy as np
 import pandas
+from scipy.stats import binomtest
 
-from labkit.claims import ledger, plan
+from labkit.claims import ledger, measures, plan
 from labkit.language import word
 from labkit.machine import files, paths
 
-pandas.set_option("display.max_colwidth", None)  # a claim is longer than the 50 characters shown
 SENTENCE = {"en": "english", "zh": "chinese"}  # of an entry
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # in README, around the tables
+GROUPS = {  # of verdicts, as a reader asks for them
+    "These hold": ("supported", "points that way"),
+    "These do not": ("contradicted", "points the other way", "equivalent"),
+    "The seeds cannot tell": ("inconclusive",),
+    "Not tested: nothing had been learnt, or a cell is missing": ("not tested", "not run yet"),
+}
 
 
 def line(entry: dict) -> str:
     """Return a claim in one line: id, verdict, difference, margin, and what it rests on."""
     if not entry["seeds"]:
         return f"{entry['id']:4}{entry['verdict']}"
-    difference = f"{entry['mean']:+.4f}  {_interval(entry)}"
-    found = f"{entry['id']:4}{entry['verdict']:25}{difference:32}margin {entry['margin']:<8g}"
+    part = ledger.deciding(entry)
+    difference = f"{part['mean']:+.4f}  {_interval(part)}"
+    found = f"{entry['id']:4}{ledger.said(entry):30}{difference:32}margin {part['margin']:<8g}"
     return f"{found}seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
 
 
-def _interval(entry: dict) -> str:
-    """Return the interval, nothing for one seed, which has none."""
-    finite = math.isfinite(entry["low"])
-    return f"[{entry['low']:+.4f}, {entry['high']:+.4f}]" if finite else ""
+def _interval(part: dict, names: tuple[str, str] = ("low", "high")) -> str:
+    """Return an interval, nothing for one seed, which has none."""
+    low, high = (part.get(name, math.inf) for name in names)
+    return f"[{low:+.4f}, {high:+.4f}]" if math.isfinite(high) else ""
+
+
+def verdict(entry: dict, lang: str) -> str:
+    """Return the verdict in a language, with what speaks against it."""
+    said = ledger.said(entry).replace(entry["verdict"], word(entry["verdict"], lang))
+    away = bool(entry["against"])
+    return f"{said}; {word('a comparison beside it speaks against it', lang)}" if away else said
 
 
 def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a claim: the sentence, the verdict, the difference and what it rests on."""
+    """Return one row a claim: the sentence, the verdict, the weakest part's difference."""
     rows = {}
     for entry in entries:
-        shown = bool(entry["seeds"])
+        part, n = ledger.deciding(entry), len(entry["seeds"])
+        shown = bool(part["seeds"])
+        corrected = n >= ledger.LOOKS[0] - 1  # with fewer seeds it cannot be small
+        others = (f"{word(name, lang)}: {said}" for name, said in entry.get("others", {}).items())
         rows[entry["id"]] = {
             "claim": entry[SENTENCE[lang]],
-            "verdict": word(entry["verdict"], lang),
-            "difference": f"{entry['mean']:+.4f}" if shown else "",
-            "95 % interval": _interval(entry),
-            "margin": f"{entry['margin']:g}",
-            "seeds won": _won(entry, lang) if shown else "",
-            "p (Holm)": f"{entry['p_holm']:.3f}" if shown else "",
-            "budget": word(entry["budget"], lang) if shown else "",
+            "verdict": verdict(entry, lang),
+            "difference": f"{part['mean']:+.4f}" if shown else "",
+            "95 % interval": _interval(part),
+            "and over examples": _interval(part, ("low_examples", "high_examples")),
+            "margin": f"{part['margin']:g}",
+            "seeds won": _won(part, lang) if shown else "",
+            "p": f"{part['p']:.3f}" if shown else "",
+            "p (Holm)": f"{entry['p_holm']:.3f}" if corrected else "",
+            "learnt": _gate(entry, lang),
+            "budget": word(entry["budget"], lang) if n else "",
+            "other budget": "; ".join(_translated(said, lang) for said in others),
             "device": ", ".join(entry["devices"]).replace("threads", word("threads", lang)),
         }
     found = pandas.DataFrame.from_dict(rows, orient="index")
     return found.rename(columns=lambda name: word(name, lang))
+
+
+def _translated(said: str, lang: str) -> str:
+    for name in ledger.VERDICTS:
+        said = said.replace(name, word(name, lang))
+    return said
+
+
+def _gate(entry: dict, lang: str) -> str:
+    """Return of how many seeds the gate's arm that did best has learnt."""
+    best = max(entry["gate"].values(), default=None)
+    n = len(entry["seeds"])
+    return "" if best is None or not n else f"{best} {word('of', lang)} {n}"
 
 
 def _won(compared: dict, lang: str) -> str:
@@ -65,41 +100,92 @@ def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pan
     return table(fixed, lang)[columns].join(table(yours, lang)[columns].add_suffix(" *"))
 
 
-def beside(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a secondary comparison, which decides nothing: measure, arms, difference."""
+def compared(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
+    """Return one row a comparison: the parts of each claim, which decide, and those beside them."""
     rows = []
     for entry in entries:
-        for other in filter(lambda other: other["seeds"], entry["also"]):
-            a, b = (", ".join(word(arm, lang) for arm in other[side]) for side in "ab")
-            said = f"{{a}} {other['claimed']} than {{b}}" if b else "{a} above 0"
-            row = {"id": entry["id"], "measure": word(other["measure"], lang)}
-            row["claimed"] = word(said, lang).format(a=a, b=b)
-            row |= {"difference": f"{other['mean']:+.4f}", "95 % interval": _interval(other)}
-            rows.append(row | {"seeds won": _won(other, lang)})
+        parts = [(part, word(part["verdict"], lang)) for part in entry["parts"]]
+        beside = [(other, word("beside", lang)) for other in entry["also"]]
+        for each, role in [*parts, *beside]:
+            if not each["seeds"]:
+                continue
+            a, b = (", ".join(word(arm, lang) for arm in each[side]) for side in "ab")
+            b = b or f"{each['bound']:g}"
+            row = {"id": entry["id"], "part": role, "measure": word(each["measure"], lang)}
+            row["claimed"] = word(f"{{a}} {each['claimed']} than {{b}}", lang).format(a=a, b=b)
+            row |= {"difference": f"{each['mean']:+.4f}", "95 % interval": _interval(each)}
+            rows.append(row | {"seeds won": _won(each, lang)})
     return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
 
 
 def sentences(entries: Sequence[dict], lang: str = "en") -> str:
-    """Return the claims as Markdown, grouped by verdict, each with its measure and difference."""
-    groups = {}
+    """Return the claims as Markdown, by what a reader takes home: sentence first, numbers after."""
+    groups = []
+    for title, verdicts in GROUPS.items():
+        chosen = [entry for entry in entries if entry["verdict"] in verdicts]
+        said = [_sentence(entry, lang) for entry in chosen]
+        groups += ["\n".join([f"**{word(title, lang)}**\n", *said])] if said else []
+    return "\n\n".join(groups)
+
+
+def _sentence(entry: dict, lang: str) -> str:
+    part = ledger.deciding(entry)
+    said = f"- {entry['id']}: {entry[SENTENCE[lang]]} *{verdict(entry, lang)}*"
+    if entry["verdict"] == "not tested" and entry["gate"]:
+        learnt = word("seeds in which it learnt", lang)
+        arms = (f"{word(arm, lang)}: {k}" for arm, k in entry["gate"].items())
+        return f"{said} ({learnt}: {'; '.join(arms)})"
+    if not part["seeds"]:
+        return said
+    return f"{said} ({word(part['measure'], lang)}: {part['mean']:+.4f} {_interval(part)})"
+
+
+def arms(budget: str) -> pandas.DataFrame:
+    """Return one row an arm: how many seeds learnt, with Wilson's interval, and their accuracy."""
+    rows, found = [], plan.records(budget)
+    for arm in plan.plan()["arms"]:
+        records = [record for record in found if record["arm"] == arm]
+        if not records:
+            continue
+        learnt = [each for each in records if measures.has_learnt(each, measures.best(each))]
+        wilson = binomtest(len(learnt), len(records)).proportion_ci(0.95, method="wilson")
+        accuracies = [record["test"]["accuracy"] for record in learnt]
+        rows.append(
+            {
+                "arm": arm,
+                "learnt": f"{len(learnt)} of {len(records)}",
+                "share, 95 % interval": f"[{wilson.low:.2f}, {wilson.high:.2f}]",
+                "test accuracy of those": f"{np.mean(accuracies):.2%}" if learnt else "",
+                "from … to": f"{min(accuracies):.2%} … {max(accuracies):.2%}" if learnt else "",
+            }
+        )
+    return pandas.DataFrame(rows)
+
+
+def lacking(entries: Sequence[dict], budget: str = "report") -> str:
+    """Return in a line which claims still lack cells of a budget, and how many of ten seeds'."""
+    there = {(record["arm"], record["seed"]) for record in plan.records(budget)}
+    counts = {}
     for entry in entries:
-        said = f"- {entry['id']}: {entry[SENTENCE[lang]]}"
-        if entry["seeds"]:
-            measure = word(entry["measure"], lang)
-            said += f" ({measure}: {entry['mean']:+.4f} {_interval(entry)})"
-        verdict = word(entry["verdict"], lang)
-        groups.setdefault(f"**{verdict[0].upper()}{verdict[1:]}**\n", []).append(said)
-    return "\n\n".join("\n".join([title, *said]) for title, said in groups.items())
+        needed = {(arm, seed) for arm in entry["arms"] for seed in range(ledger.LOOKS[0])}
+        counts[entry["id"]] = len(needed - there)
+    said = ", ".join(f"{id} {count}" for id, count in counts.items() if count)
+    return f"Cells of budget {budget} still missing for ten seeds: {said or 'none'}."
 
 
 def markdown(entries: Sequence[dict]) -> str:
-    """Return both tables as Markdown, with what they rest on above them."""
+    """Return all tables as Markdown, with what they rest on above them."""
     versions = ", ".join(sorted({version for entry in entries for version in entry["torch"]}))
-    head = f"Official data, torch {versions}, claims.toml {plan.plan()['sha256'][:12]}:"
+    head = f"Official data, torch {versions}, arms and claims {plan.plan()['sha256'][:12]}:"
     diverged = sorted({cell for entry in entries for cell in entry["diverged"]})
     parts = [head, _rows(table(entries).reset_index(names="id"))]
     parts += [f"Diverged: {'; '.join(diverged)}."] if diverged else []
-    parts += ["Secondary comparisons, not used for the verdicts:", _rows(beside(entries))]
+    parts += ["Every comparison: a part's own verdict, or that it only stands beside:"]
+    parts += [_rows(compared(entries)), lacking(entries)]
+    for budget in ledger.BUDGETS:
+        if len(found := arms(budget)):
+            parts += [f"The arms of budget {budget}, and how many of their seeds left chance:"]
+            parts += [_rows(found)]
     return "\n\n".join(parts) + "\n"
 
 

@@ -1,5 +1,6 @@
 """Shared by the tests of the claims: a small plan on made-up digits, and made-up records."""
 
+import base64
 import copy
 import json
 
@@ -9,8 +10,6 @@ import torch
 
 from labkit.claims import arms, ledger, plan
 from labkit.data import mnist
-
-WHEN = ("before", "after")
 
 
 @pytest.fixture
@@ -40,14 +39,16 @@ def record():
 
     def make(arm, seed, accuracy, budget="reduced", **changed):
         epoch = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": accuracy, "seconds": 1.0}
-        test = {"accuracy": accuracy, "precision": 0.5, "recall": 0.5, "f1": 0.5}
+        epoch |= {"val_f1": accuracy, "clean_train_loss": 1.0}
+        test = {"n": 100, "accuracy": accuracy, "precision": 0.5, "recall": 0.5, "f1": 0.5}
         test["confusion"] = np.eye(10, dtype=int).tolist()
         made = {"arm": arm, "seed": seed, "budget": budget, "history": [epoch] * 3}
-        made |= {"diverged": None, "measures": arms.measures([epoch] * 3, test)}
-        made["measures"] |= {f"slope of the log gradient {when} training": 0.0 for when in WHEN}
-        return (
-            made | {"environment": {"device_name": "a CPU", "versions": {"torch": "9"}}} | changed
-        )
+        made |= {"diverged": None, "test": test, "slopes": {"before": 0.0, "after": 0.0}}
+        made["settings"] = plan.settings(arm, budget)
+        bits = np.arange(100) < round(100 * accuracy)
+        made["correct"] = base64.b64encode(np.packbits(bits).tobytes()).decode()
+        made["environment"] = {"device_name": "a CPU", "versions": {"torch": "9"}}
+        return made | changed
 
     return make
 

@@ -2,12 +2,11 @@
 
 import math
 
-import numpy as np
 import pytest
 import torch
 
 from labkit.claims import arms, plan
-from labkit.data import mnist
+from labkit.data import imdb, mnist
 from labkit.training import TrainingConfig
 
 ARM = "digits LSTM"
@@ -61,44 +60,59 @@ def test_an_arm_is_trained_as_the_report_trains(small, monkeypatch):
     given = []
     plan.plan()["arms"][ARM] |= {"batch_size": 32, "learning_rate": 0.002}
     monkeypatch.setattr(arms.training, "fit", lambda *how: given.append(how))
-    arms.fit(ARM, arms.load(ARM, "reduced"), 7, 20)
+    plan.plan()["budgets"]["reduced"]["mnist"]["num_epochs"] = 20
+    arms.fit(ARM, arms.load(ARM, "reduced"), 7, "reduced")
     device = arms.settings.choose_device("auto")
     assert given[0][2] == TrainingConfig(20, 32, 0.002, 7, device, "fp32", 0.0, 0.0, 1.0)
 
 
-def test_measures_of_a_curve_by_hand():
-    """Losses 3, 1, 2 and accuracies 0.5, 0.7, 0.6.
-
-    The accuracies change by +0.2 and -0.1, whose standard deviation is 0.3 / √2.
-    """
-    history = [
-        {"train_loss": loss, "val_loss": loss, "val_accuracy": accuracy, "seconds": 2.0}
-        for loss, accuracy in ((3.0, 0.5), (1.0, 0.7), (2.0, 0.6))
-    ]
-    test = {
-        "accuracy": 0.9,
-        "precision": 0.8,
-        "recall": 0.7,
-        "f1": 0.6,
-        "confusion": [[1, 0], [0, 1]],
-    }
-    found = arms.measures(history, test)
-    assert found["area under the training loss"] == 2.0 and found["last training loss"] == 2.0
-    assert found["spread of validation accuracy"] == pytest.approx(0.3 / math.sqrt(2))
-    assert found["spread of validation loss"] == pytest.approx(3 / math.sqrt(2))
-    assert found["rise of the validation loss from its lowest"] == 1.0
-    assert found["validation accuracy in the first two epochs"] == pytest.approx(0.6)
-    assert (
-        found["log of the seconds an epoch"] == pytest.approx(math.log(2))
-        and found["test F1"] == 0.6
+def test_word_vectors_begin_as_the_reports_and_in_the_older_budget_as_the_courses(tiny_reviews):
+    """Reference: the standard deviation of N(0, 1), and a tenth of the same numbers."""
+    new, old = (
+        arms.build("reviews RNN", tiny_reviews, 0, budget).embedding.weight.detach()
+        for budget in ("report", "reduced")
     )
+    assert float(new[1:].std()) == pytest.approx(1, abs=0.1) and not new[0].any()
+    assert torch.allclose(new, old * 10)
 
 
-def test_share_of_4_and_9_by_hand():
-    """10 errors, 6 of them between 4 and 9: 0.6, the other 44 pairs 0.4 / 44 each in the mean."""
-    confusion = np.diag([90] * 10)
-    confusion[4, 9], confusion[9, 4], confusion[2, 7], confusion[3, 5] = 4, 2, 3, 1
-    assert arms.share_of_4_and_9(confusion) == pytest.approx(0.6 - 0.4 / 44)
+def test_padding_in_front_moves_the_words_to_the_end():
+    """Reference: by hand. Two reviews of one and three words, five places."""
+    part = imdb.Split(
+        ids=torch.tensor([7, 4, 5, 6, 1], dtype=torch.int32),
+        starts=torch.tensor([0, 1]),
+        num_words=torch.tensor([1, 3]),
+        lengths=torch.tensor([1, 3]),
+        y=torch.tensor([0, 1]),
+        texts=("a", "b c d"),
+        tail=0,
+        width=5,
+    )
+    index = torch.tensor([0, 1])
+    assert part.batch(index)[0].tolist() == [[7, 0, 0, 0, 0], [4, 5, 6, 0, 0]]
+    moved = arms.InFront(**vars(part)).to("cpu")
+    ids, lengths, y = moved.batch(index)
+    assert ids.tolist() == [[0, 0, 0, 0, 7], [0, 0, 4, 5, 6]]
+    assert lengths.tolist() == [1, 3] and y.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("arm", "budget", "wide"),
+    [
+        ("reviews LSTM", "report", True),
+        ("reviews LSTM", "reduced", False),
+        ("reviews LSTM, padded", "reduced", True),
+    ],
+)
+def test_batches_are_made_up_alike_in_all_arms_but_those_of_the_older_budget(
+    arm, budget, wide, monkeypatch
+):
+    """A fixed width is a plain shuffle, whatever is read out."""
+    given = {}
+    monkeypatch.setattr(arms, "check_data", lambda arm: None)
+    monkeypatch.setattr(arms, "_reviews", lambda *sizes, **how: given.update(how))
+    arms.load.__wrapped__(arm, budget)
+    assert given == {"pad_to_max_len": wide}
 
 
 def test_gradient_slope_of_a_known_recurrence():

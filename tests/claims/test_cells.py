@@ -10,11 +10,13 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 from labkit.claims import arms, cells, command, ledger, plan
 from labkit.data import download
-from labkit.machine import processes
+from labkit.machine import locks, processes
+from labkit.runs import checkpoints
 
 ARM = "digits LSTM"
 fork = multiprocessing.get_context("fork")  # a process begins with what this one has made up
@@ -24,18 +26,27 @@ fork = multiprocessing.get_context("fork")  # a process begins with what this on
 def begun(small, monkeypatch):
     """Have no cell be trained: each notes its name in a file and leaves a made-up record."""
 
-    def run_cell(arm, seed, budget, place=None):
+    def run_cell(arm, seed, budget, folder):
         with open(small / "begun", "a") as file:
             file.write(f"{arm}, seed {seed}\n")
         time.sleep(0.2)
         test = {"accuracy": 0.5}
         made = {"arm": arm, "seed": seed, "budget": budget, "test": test, "train_seconds": 0.0}
         where = {"device_name": "a CPU", "versions": {"torch": "9"}}
-        made |= {"measures": {}, "history": [], "diverged": {"epoch": 1}, "environment": where}
+        made |= {"history": [], "diverged": {"epoch": 1}, "environment": where}
+        made["settings"] = plan.settings(arm, budget)
         return made | {"nonce": time.time_ns()}
 
     monkeypatch.setattr(cells, "run_cell", run_cell)
     return lambda: Counter((small / "begun").read_text().splitlines())
+
+
+def whole_folder(small):
+    """Return a folder of its own for a cell that is trained without a stop."""
+    folder = small / "digits-RNN-0"
+    folder.mkdir()
+    locks.lock(folder)
+    return folder
 
 
 def found():
@@ -54,18 +65,40 @@ def test_every_cell_of_a_claim_is_run_once_and_leaves_a_record(small, capsys):
         assert right.mean() == pytest.approx(record["test"]["accuracy"]), "a bit a test example"
         assert len(record["history"]) == 3
         assert record["claims_sha256"] == plan.plan()["sha256"]
-        assert "slope of the log gradient after training" in record["measures"]
+        assert set(record["slopes"]) == {"before", "after"} and record["cells_at_once"] == 1
+        assert record["settings"] == plan.settings(record["arm"], "reduced")
+        for epoch in record["history"]:
+            assert (
+                epoch["clean_train_loss"] > 0 and epoch["clean_train_loss"] != epoch["train_loss"]
+            )
     assert not list((small / "runs").rglob("*.pt"))
     shutil.rmtree(small / "runs")
     cells.run(["M2"], "reduced")
     assert capsys.readouterr().out == "" and not (small / "runs").exists(), "nothing is run again"
     assert len(found()) == 4
     entry = next(each for each in ledger.ledger() if each["id"] == "M2")
-    assert entry["seeds"] == [0, 1] and entry["devices"] and entry["torch"]
+    assert entry["seeds"] == [] and entry["verdict"] == "not run yet", "two seeds are no look"
+
+
+def test_the_loss_in_evaluation_mode_is_that_of_the_weights_after_each_epoch(small):
+    """Reference: the model of the last checkpoint, without dropout, over all 96 digits."""
+    record = cells.run_cell(ARM, 0, "reduced", whole_folder(small))
+    data = arms.load(ARM, "reduced")
+    model = arms.build(ARM, data, 0, "reduced")
+    last = small / "digits-RNN-0" / "digits-RNN-0.epoch-3.pt"
+    model.load_state_dict(checkpoints.read_state(last)["model"])
+    with torch.no_grad():
+        loss = torch.nn.functional.cross_entropy(model.eval()(data.train.x), data.train.y)
+    assert record["history"][-1]["clean_train_loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_only_the_first_seeds_that_are_asked_for(begun):
+    cells.run(["M2"], "reduced", 1)
+    assert sorted(found()) == [(ARM, 0), ("digits RNN", 0)]
 
 
 def test_a_cell_that_was_interrupted_goes_on_with_the_same_weights(small, interrupt_in, capsys):
-    whole = cells.run_cell("digits RNN", 0, "reduced")
+    whole = cells.run_cell("digits RNN", 0, "reduced", whole_folder(small))
     interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         cells.run(["M8"], "reduced")  # begins with seed 0 of the RNN
@@ -78,7 +111,7 @@ def test_a_cell_that_was_interrupted_goes_on_with_the_same_weights(small, interr
 
 
 def test_a_cell_whose_worker_was_killed_goes_on_with_the_same_weights(small, monkeypatch, capsys):
-    whole = cells.run_cell("digits RNN", 0, "reduced")
+    whole = cells.run_cell("digits RNN", 0, "reduced", whole_folder(small))
     train_epoch, calls = arms.training.train_epoch, []
 
     def kill_in_the_third(*given):
@@ -151,7 +184,9 @@ def test_the_command_says_what_it_begins_and_ends_once_however_many_workers(begu
     monkeypatch.delenv("LABKIT_WORKER", raising=False)
     asked = ["run", "M2", "--budget", "reduced"]
     out = CliRunner().invoke(command.claims, [*asked, "--workers", "4"]).output.splitlines()
-    assert out[0] == "budget reduced: 4 cells to run. Arms: digits RNN, digits LSTM"
+    assert out[0] == "budget reduced: 4 cells to run, in this order:"
+    assert out[1].startswith("  digits RNN, seeds 0, 1: about ") and "digits LSTM" in out[2]
+    assert out[3].startswith("About ") and out[3].endswith("hours in all, if 4 run at a time.")
     assert out[-1] == f"done: every cell has its record in {plan.RECORDS / 'reduced'}"
     assert len(given) == 1 and given[0][1] == 4 and given[0][0][-2:] == ["--workers", "1"]
     monkeypatch.setenv("LABKIT_WORKER", "2")

@@ -1,12 +1,10 @@
 """The plan: claims that are well posed, and the records, each a whole file with the right name."""
 
-import hashlib
 import re
 
-import numpy as np
 import pytest
 
-from labkit.claims import arms, ledger, plan
+from labkit.claims import ledger, measures, plan
 
 PLAN = plan.plan()
 CLAIMS = PLAN["claims"]
@@ -17,40 +15,36 @@ def test_all_claims_of_the_report_are_there():
     assert [claim["id"] for claim in CLAIMS] == IDS
     for claim in CLAIMS:
         assert claim["english"].endswith(".") and claim["chinese"].endswith("。")
-        assert claim["margin"] > 0 and claim["claimed"] in ("higher", "lower")
+        for each in [each for side in plan.comparisons(claim) for each in side]:
+            assert each["margin"] > 0 and each["claimed"] in ("higher", "lower")
 
 
 @pytest.mark.parametrize("claim", CLAIMS, ids=IDS)
-def test_arms_are_known_and_the_two_of_a_primary_comparison_differ_in_one_thing(claim):
+def test_arms_are_known_and_the_two_of_a_part_differ_in_one_thing(claim):
     """Where a side has several arms, each has a counterpart that differs from it in one thing."""
-    for comparison in plan.comparisons(claim):
+    parts, also = plan.comparisons(claim)
+    for comparison in parts + also:
         assert set(comparison["a"]) | set(comparison["b"]) <= set(PLAN["arms"])
-    a, b = ([PLAN["arms"][name] for name in claim[side]] for side in "ab")
-    for one in a:
-        others = [other for other in a + b if other is not one]
-        assert not b or any(sum(one[key] != other[key] for key in one) == 1 for other in others), (
-            claim["id"]
-        )
+    assert set(claim.get("gate", [])) <= set(plan.arms_of(claim))
+    for part in parts:
+        a, b = ([PLAN["arms"][name] for name in part[side]] for side in "ab")
+        for one in a:
+            others = [other for other in a + b if other is not one]
+            differ = [sum(one[key] != other[key] for key in one) for other in others]
+            assert not b or 1 in differ, claim["id"]
 
 
-def test_every_measure_is_one_that_a_cell_has():
-    """Reference: what `measures` returns for a made-up cell of digits, and of reviews."""
-    epoch = {"train_loss": 1.0, "val_loss": 1.0, "val_accuracy": 0.5, "seconds": 1.0}
-    test = {"accuracy": 0.5, "precision": 0.5, "recall": 0.5, "f1": 0.5}
-    slopes = {f"slope of the log gradient {when} training" for when in ("before", "after")}
-    reviews = set(arms.measures([epoch] * 3, test | {"confusion": [[1, 1], [1, 1]]}))
-    digits = (
-        set(arms.measures([epoch] * 3, test | {"confusion": np.ones((10, 10), int).tolist()}))
-        | slopes
-    )
+def test_every_measure_is_one_that_a_record_has(record):
+    """Reference: a made-up record of every arm."""
     for claim in CLAIMS:
-        for comparison in plan.comparisons(claim):
-            for name in comparison["a"] + comparison["b"]:
-                known = digits if PLAN["arms"][name]["data"] == "mnist" else reviews
-                assert comparison["measure"] in known | {plan.EQUAL_TIME}, (
-                    claim["id"],
-                    comparison["measure"],
-                )
+        for each in [each for side in plan.comparisons(claim) for each in side]:
+            for arm in each["a"] + each["b"]:
+                if each["measure"] != measures.EQUAL_TIME:
+                    made = record(arm, 0, 0.7)
+                    made["history"] = [epoch.copy() for epoch in made["history"]]
+                    assert measures.measure(made, each["measure"]) is not None
+    with pytest.raises(KeyError):
+        measures.measure(record("digits LSTM", 0, 0.9), "another")
 
 
 def test_a_wrong_id_names_the_right_ones():
@@ -59,45 +53,46 @@ def test_a_wrong_id_names_the_right_ones():
         plan.claim("X1")
 
 
-def as_it_was(text):
-    """Take the renaming of 2026-11-25 back."""
-    text = re.sub("#\n# Renamed on 2026-11-25.*?\n\n", "\n", text, flags=re.DOTALL)
-    lines, section = [], ""
-    for line in text.replace('architecture = "', 'cell = "').splitlines(keepends=True):
-        section = line.strip() if line.startswith("[") else section
-        if section.startswith("[common.imdb]") or line.startswith('"reviews'):
-            line = line.replace("hidden_size", "hidden_dim").replace("num_layers", "n_layers")
-        lines.append(line)
-    return "".join(lines)
-
-
 def test_the_committed_records_are_those_of_the_claims_as_they_stand():
-    """Fixed before the runs: a changed claims.toml has another digest than the records name.
+    """Fixed before the runs: changed arms or claims have another digest than the records name.
 
-    The one change since is the renaming of keys, which the file's header tells of.
+    Records of budget `reduced` are older than these rules; their arms are checked below.
     """
-    text = plan.CLAIMS.read_text(encoding="utf-8")
-    was = hashlib.sha256(as_it_was(text).encode()).hexdigest()
-    assert was in text and was != PLAN["sha256"]
-    found = [each for budget in ledger.BUDGETS for each in plan.records(budget)]
-    assert found and {each["claims_sha256"] for each in found} <= {was, PLAN["sha256"]}
+    report = plan.records("report")
+    assert report and {each["claims_sha256"] for each in report} == {PLAN["sha256"]}
+    found = report + plan.records("reduced")
     for each in found:
         assert re.fullmatch("[0-9a-f]{64}", each["weights_sha256"])
         assert each["data"]["source"] == "official"
+    assert not any(each["environment"]["changed_since"] for each in report)
     cells = {(each["arm"], each["seed"], each["budget"]) for each in found}
     assert len(cells) == len(found), "a cell was run twice"
 
 
+def test_another_budget_leaves_the_digest_as_it_is_and_another_margin_does_not(
+    monkeypatch, tmp_path
+):
+    text = plan.CLAIMS.read_text(encoding="utf-8")
+    for old, new, same in (("48_000", "24_000", True), ("margin = 0.002", "margin = 0.003", False)):
+        assert old in text
+        changed = tmp_path / "claims.toml"
+        changed.write_text(text.replace(old, new), encoding="utf-8")
+        monkeypatch.setattr(plan, "CLAIMS", changed)
+        assert (plan.plan.__wrapped__()["sha256"] == PLAN["sha256"]) is same
+
+
 def test_the_settings_of_the_committed_records_are_those_of_their_arms():
-    """Reference: the plan, by the names of keys that a record had before the renaming."""
-    old = {"architecture": "cell", "hidden_size": "hidden_dim", "num_layers": "n_layers"}
+    """Reference: the plan; older records name some keys otherwise, or lack what came later."""
+    old = {"cell": "architecture", "hidden_dim": "hidden_size", "n_layers": "num_layers"}
     for budget in ledger.BUDGETS:
         for each in plan.records(budget):
-            how = PLAN["arms"][each["arm"]]
-            expected = how | PLAN["budgets"][budget][how["data"]]
-            names = old if how["data"] == "imdb" else {"architecture": "cell"}
-            before = {names.get(name, name): value for name, value in expected.items()}
-            assert each["settings"] in (before, expected)
+            expected = plan.settings(each["arm"], budget)
+            found = {old.get(name, name): value for name, value in each["settings"].items()}
+            lacking = expected.keys() - found.keys()
+            assert lacking <= (
+                set() if budget == "report" else {"in_front", "embedding_std", "by_length"}
+            )
+            assert found == {name: expected[name] for name in expected.keys() - lacking}
 
 
 def test_a_record_is_a_file_that_reads_back_and_its_name_is_its_cells(write, record):
@@ -120,10 +115,10 @@ def test_a_damaged_record_is_named_with_what_to_do(write, record, content):
         ledger.ledger()
 
 
-@pytest.mark.parametrize("lack", ["history", "seconds", "test accuracy", "environment", "torch"])
+@pytest.mark.parametrize("lack", ["history", "seconds", "test", "settings", "environment", "torch"])
 def test_a_record_that_lacks_what_the_ledger_asks_of_it_is_damaged(write, record, lack):
     made = record("digits LSTM", 0, 0.9)
-    for part in (made, *made["history"], made["measures"], made["environment"]["versions"]):
+    for part in (made, *made["history"], made["environment"]["versions"]):
         part.pop(lack, None)
     write([made])
     with pytest.raises(ValueError, match="digits-LSTM-0.json is damaged, .*: delete it, and"):
