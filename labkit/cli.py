@@ -151,11 +151,11 @@ def _list_files(folder: Path) -> None:
 @click.option("-p", "pairs", nargs=2, multiple=True, metavar="NAME VALUE", help="As papermill's.")
 @click.option("-r", "raw", nargs=2, multiple=True, metavar="NAME VALUE", help="VALUE is a text.")
 def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
-    """Execute NOTEBOOK with papermill into OUTPUT, and print what it prints as it comes.
+    """Execute NOTEBOOK into OUTPUT, with papermill.
 
-    OUTPUT is never left torn. Without it the notebook goes into the run's own folder, in
-    LABKIT_RUNS, or else runs/ in the checkout. Given again after it was stopped or killed, the same
-    command goes on from the last epoch. For example:
+    What it prints is shown as it comes. OUTPUT is never left torn. Without it the notebook goes
+    into the run's own folder, in LABKIT_RUNS, or else runs/ in the checkout. Given again after it
+    was stopped or killed, the same command goes on from the last epoch. For example:
 
     \b
     labkit run notebooks/02_imdb.ipynb imdb.ipynb -p hidden_dim 128 -r run_dir 2024

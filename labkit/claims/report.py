@@ -31,7 +31,7 @@ def line(entry: dict) -> str:
     if not entry["seeds"]:
         return f"{entry['id']:4}{entry['verdict']}"
     part = ledger.deciding(entry)
-    difference = f"{part['mean']:+.4f}  {_interval(part)}"
+    difference = f"{part['mean']:+.4f}  {_interval(part)}" if part["seeds"] else ""
     found = f"{entry['id']:4}{ledger.said(entry):30}{difference:32}margin {part['margin']:<8g}"
     return f"{found}seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
 
@@ -65,7 +65,7 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             "and over examples": _interval(part, ("low_examples", "high_examples")),
             "margin": f"{part['margin']:g}",
             "seeds won": _won(part, lang) if shown else "",
-            "p": f"{part['p']:.3f}" if shown else "",
+            "p": f"{entry['p']:.3f}" if shown else "",
             "p (Holm)": f"{entry['p_holm']:.3f}" if corrected else "",
             "learnt": _gate(entry, lang),
             "budget": word(entry["budget"], lang) if n else "",

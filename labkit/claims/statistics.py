@@ -49,8 +49,10 @@ def summary(d: np.ndarray, margin: float) -> dict[str, float]:
 
 def over_examples(comparison: dict, cells: dict, seeds: Sequence[int]) -> dict[str, float]:
     """Return the 95 % interval over seeds and test examples, of test accuracies on one test set."""
+    used = [cells[arm, seed] for seed in seeds for arm in comparison["a"] + comparison["b"]]
     known = comparison["measure"] == "test accuracy" and comparison["join"] == "sum"
-    if not known or len(seeds) < 2 or not comparison["b"]:
+    broken = any(record["diverged"] for record in used)
+    if not known or broken or len(seeds) < 2 or not comparison["b"]:
         return {}
     sign = 1 if comparison["claimed"] == "higher" else -1
     rows = []
@@ -61,9 +63,11 @@ def over_examples(comparison: dict, cells: dict, seeds: Sequence[int]) -> dict[s
     seed_means, example_means = table.mean(axis=1), table.mean(axis=0)
     rest = table - seed_means[:, None] - example_means + table.mean()
     num_seeds, num_examples = table.shape
-    variance = seed_means.var(ddof=1) / num_seeds + example_means.var(ddof=1) / num_examples
-    variance -= rest.var() / (num_seeds * num_examples)
-    half = stats.t.ppf(0.975, num_seeds - 1) * math.sqrt(max(variance, 0.0))
+    seeds_alone = seed_means.var(ddof=1) / num_seeds
+    left = (rest**2).sum() / ((num_seeds - 1) * (num_examples - 1))
+    variance = seeds_alone + example_means.var(ddof=1) / num_examples
+    variance -= left / (num_seeds * num_examples)  # both of the others hold it
+    half = stats.t.ppf(0.975, num_seeds - 1) * math.sqrt(max(variance, seeds_alone))
     return {"low_examples": table.mean() - half, "high_examples": table.mean() + half}
 
 

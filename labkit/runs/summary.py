@@ -31,13 +31,14 @@ def report(result: Mapping, lang: str = "en") -> str:
 def headline(result: Mapping, lang: str = "en") -> str:
     """Return in one line what was run on what."""
     data, where = result["data"], result["environment"]
+    device = where["device_name"].replace("threads", word("threads", lang))
     counts = " / ".join(f"{data[part]:,}" for part in ("train", "validation", "test"))
     return (
         f"{result['notebook']} · {word('preset', lang)} {result['preset']}, "
         f"{word('seed', lang)} {result['parameters']['seed']} · "
         f"{word(data['source'] + ' data', lang)}: {counts} "
         f"{word('training / validation / test examples', lang)} · "
-        f"{where['device_name']}, torch {where['versions']['torch']}"
+        f"{device}, torch {where['versions']['torch']}"
     )
 
 

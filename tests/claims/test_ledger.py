@@ -203,7 +203,7 @@ def test_the_interval_over_examples_is_that_of_a_slow_twin(record):
     mean, rest = d.mean(), 0.0
     for s in range(4):
         for i in range(40):
-            rest += (d[s, i] - d[s].mean() - d[:, i].mean() + mean) ** 2 / 160
+            rest += (d[s, i] - d[s].mean() - d[:, i].mean() + mean) ** 2 / (3 * 39)
     variance = d.mean(1).var(ddof=1) / 4 + d.mean(0).var(ddof=1) / 40 - rest / 160
     half = stats.t.ppf(0.975, 3) * math.sqrt(variance)
     expected = (mean - half, mean + half)

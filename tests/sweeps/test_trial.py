@@ -266,7 +266,7 @@ def test_a_search_stays_within_its_ranges_and_takes_whole_numbers_where_they_are
 ):
     begun = made_up_runs(lambda parameters: parameters["dropout"])
     ranges = {"hidden_dim": [64, 512], "dropout": [0, 1], "learning_rate": [1e-5, 1e-1]}
-    with pytest.raises(settings.SettingsError, match="dropout = 1.0 is out of range"):
+    with pytest.raises(settings.SettingsError, match="dropout = 1 is out of range"):
         Sweep(TEXT, search=ranges, trials=2).check()
     trial.run(Sweep(TEXT, search=ranges | {"dropout": [0, 0.5]}, trials=6))
     assert all(
