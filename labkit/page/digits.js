@@ -144,7 +144,7 @@ function renderPad(pad) {
 }
 
 function listenToPad(pad) {
-  const inside = (share) => Math.min(1, Math.max(0, share));
+  const inside = (share) => Math.round(1295 * Math.min(1, Math.max(0, share))) / 1295; // as `coded`
   const at = (event) => {
     const box = pad.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]

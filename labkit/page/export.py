@@ -48,8 +48,8 @@ def write(folder: Path, output: Path | None = None) -> Exported:
     asked, notebook = result["parameters"], result["notebook"]
     if asked.get("bidirectional"):
         raise ValueError(
-            f"{folder} has bidirectional = True, but the page follows a text from its first to its last "
-            "word: run the notebook with bidirectional = False."
+            f"{folder} has bidirectional = True, but the page follows a text from its beginning: "
+            "run the notebook with bidirectional = False."
         )
     data = _data(folder, result)
     part = _some(data.test)

@@ -1,9 +1,9 @@
 "use strict";
-/* The forward pass of the course's nets as plain arithmetic: what PyTorch computes, number by number.
+/* The forward pass of the course's nets as plain arithmetic: the numbers that PyTorch computes.
 
-   labkit/models/classifiers.py has the same nets, and tests/page holds both to the same logits. No
-   library, no page: this file runs in a browser and in Node. A matrix (rows, columns) lies row after
-   row in one array. Weights keep PyTorch's names. */
+   labkit/models/classifiers.py has the same nets, and tests/page holds both to the same logits.
+   No library, no page: this file runs in a browser and in Node. A matrix (rows, columns) lies row
+   after row in one array. Weights keep PyTorch's names. */
 
 const PAD = 0, UNKNOWN = 1; // the ids of <pad> and <unk>
 
@@ -50,14 +50,14 @@ function stepLSTM({ W, U, b, c }, x, state) {
   const input = affine(W, x, b), memory = affine(U, state.h, c), size = state.h.length;
   const h = new Float64Array(size), cell = new Float64Array(size);
   for (let k = 0; k < size; k++) {
-    const [i, f, g, o] = [0, 1, 2, 3].map((gate) => input[gate * size + k] + memory[gate * size + k]);
+    const [i, f, g, o] = [k, size + k, 2 * size + k, 3 * size + k].map((n) => input[n] + memory[n]);
     cell[k] = sigmoid(f) * state.c[k] + sigmoid(i) * Math.tanh(g);
     h[k] = sigmoid(o) * Math.tanh(cell[k]);
   }
   return { h, c: cell };
 }
 
-/* A recurrent model, its weights decoded: the cell, the layers, a linear head, for text word vectors. */
+/* A recurrent model, its weights decoded: a cell, its layers, a head, and word vectors for text. */
 function recurrent({ cell, weights }) {
   const model = { step: cell === "LSTM" ? stepLSTM : stepRNN, layers: [] };
   const names = (k) => ("embedding.weight" in weights
@@ -97,7 +97,7 @@ function* readRows(model, x) {
   }
 }
 
-/* A convolution with a square kernel, then ReLU: x (channels, size, size) → (kernels, …, …). */
+/* A convolution with square kernels and a ReLU: x (channels, size, size) → (kernels, out, out). */
 function convolve(x, channels, size, W, b, kernel, padding) {
   const out = size + 2 * padding - kernel + 1, y = new Float64Array(b.length * out * out);
   for (let n = 0, place = 0; n < b.length; n++) {
@@ -122,7 +122,7 @@ function convolve(x, channels, size, W, b, kernel, padding) {
   return y;
 }
 
-/* The largest of each 2 × 2 pixels: x (channels, size, size) → (channels, size / 2, size / 2). */
+/* The largest of each 2 × 2 pixels: x (channels, size, size) → (channels, half, half). */
 function pool(x, channels, size) {
   const half = size / 2, y = new Float64Array(channels * half * half);
   for (let k = 0; k < y.length; k++) {

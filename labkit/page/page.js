@@ -15,8 +15,8 @@ const percent = (share) => `${(100 * share).toFixed(1)}%`;
 const signed = (x) => `${x < 0 ? "−" : "+"}${Math.abs(x).toFixed(2)}`;
 
 /* The state: what a reader chose, and in `found` what the nets answer to `given`, step by step. */
-const view = { lang: "en", model: "LSTM", example: "", step: 0, prepared: true, padding: 20, text: "",
-  strokes: [], given: null, found: {}, slowest: 0 };
+const view = { lang: "en", model: "LSTM", example: "", step: 0, prepared: true, strokes: [],
+  padding: 0, text: "", given: null, found: {}, slowest: 0 };
 
 /* What a teacher shares stands in the address, behind #. */
 function readAddress() {
@@ -69,7 +69,8 @@ function render() {
   const [low, high] = side.steps();
   view.step = Math.min(high, Math.max(low, view.step));
   document.documentElement.lang = view.lang;
-  Object.assign($("step"), { min: low, max: high, value: view.step, disabled: view.given === null });
+  const empty = view.given === null;
+  Object.assign($("step"), { min: low, max: high, value: view.step, disabled: empty });
   $("step").setAttribute("aria-label", say("step"));
   $("play").setAttribute("aria-label", say("play"));
   $("where").textContent = side.where();
@@ -80,11 +81,11 @@ function render() {
     one.setAttribute("aria-pressed", one.dataset.example === view.example);
   }
   side.render();
-  const rows = view.given === null ? [] : side.table();
+  const rows = empty ? [] : side.table();
   table(rows);
   const answers = rows.slice(1).map(([name, answer]) => `${name} ${answer}`);
   $("step").setAttribute("aria-valuetext", [side.where(), ...answers].join(", "));
-  $("status").textContent = view.given === null ? say("nothing") : "";
+  $("status").textContent = empty ? say("nothing") : "";
   about();
   writeAddress();
 }
@@ -116,14 +117,16 @@ function about() {
   const { parameters: asked, data, accuracy, num_scored: count } = run;
   const examples = data.train.toLocaleString("en"), zh = view.lang === "zh";
   $("about").textContent = zh
-    ? `一次运行的模型：${run.notebook}，${asked.preset}，种子 ${asked.seed}，${examples} 个训练样本，${asked.num_epochs} 轮。`
+    ? `一次运行的模型：${run.notebook}，${asked.preset}，种子 ${asked.seed}，${examples} 个训练样本，`
+      + `${asked.num_epochs} 轮。`
     : `The models of one run: ${run.notebook}, ${asked.preset}, seed ${asked.seed}, trained on `
       + `${examples} examples for ${asked.num_epochs} epochs.`;
   const costs = Object.entries(accuracy).map(([name, kept]) => `${name} ${Object.entries(kept)
     .map(([how, share]) => `${percent(share)} (${say(how)})`).join(" → ")}`).join("; ");
   $("rounding").textContent = (zh
     ? `本文件里的权重取整为 8 位整数。在 ${count} 个测试样本上的准确率：`
-    : `The weights in this file are rounded to 8 bits. Accuracy on ${count} test examples: `) + costs;
+    : `The weights in this file are rounded to 8 bits. Accuracy on ${count} test examples: `)
+    + costs;
 }
 
 function draw(tag, attributes, parent, text) {
@@ -134,7 +137,8 @@ function draw(tag, attributes, parent, text) {
 }
 
 function button(parent, label, press) {
-  const made = Object.assign(document.createElement("button"), { type: "button", textContent: label });
+  const made = Object.assign(document.createElement("button"), { type: "button" });
+  made.textContent = label;
   made.addEventListener("click", press);
   return parent.appendChild(made);
 }
@@ -179,7 +183,6 @@ function begin() {
     const by = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
     if (by && !["INPUT", "TEXTAREA"].includes(event.target.tagName)) moveTo(view.step + by);
   });
-  if (window.frameElement?.previousElementSibling) frameElement.previousElementSibling.hidden = true;
   readAddress();
 }
 begin();

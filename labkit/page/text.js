@@ -2,33 +2,35 @@
 /* The page of a run of notebook 02: a sentence, its words, and the curve of the running logit. */
 
 const textSide = {
-  most: () => Math.min(run.parameters.max_len, 200), // paddings
+  mostPaddings: () => Math.min(run.parameters.max_len,
+    run.parameters.readout === "padded" ? 500 : 200),
 
   read(asked) {
     const padding = Number(asked.get("padding") ?? 20) || 0;
-    view.padding = Math.min(textSide.most(), Math.max(0, padding));
-    view.example = asked.get("example") ?? (asked.has("text") ? "" : "3");
+    view.padding = Math.min(textSide.mostPaddings(), Math.max(0, padding));
+    view.example = asked.get("example") ?? (asked.has("text") ? "" : "4");
     view.text = asked.get("text") ?? SENTENCES[view.example] ?? "";
     $("sentence").value = view.text;
   },
   said: () => ({ padding: view.padding, ...(view.example ? { example: view.example }
     : { text: view.text }) }),
   given() {
-    const words = tokenize(view.text), ids = words.map((word) => textSide.idOf.get(word) ?? UNKNOWN);
+    const words = tokenize(view.text);
+    const ids = words.map((word) => textSide.idOf.get(word) ?? UNKNOWN);
     return words.length ? { words, ids, padding: view.padding } : null;
   },
   answers: (name, { ids, padding }) => readWords(models[name], ids, padding),
   steps: () => [0, view.given?.words.length ?? 0],
-  where: () => (view.step && view.given ? `${say("afterWord")} ${view.step} / ${view.given.words.length}`
+  where: () => (view.step ? `${say("afterWord")} ${view.step} / ${view.given.words.length}`
     : say("beginning")),
 
   table() {
     const head = [say("model"), say("answer"), say("logit"), say("end"),
       `${say("behind")} (${view.given.padding})`];
     return [head, ...names.map((name) => {
-      const found = view.found[name], { real } = found[view.step], { real: end, counted } = found.at(-1);
-      const answer = say(real > 0 ? "positive" : "negative");
-      return [name, `${answer} (${percent(sigmoid(Math.abs(real)))})`, ...[real, end, counted].map(signed)];
+      const found = view.found[name], { real } = found[view.step];
+      const { real: end, counted } = found.at(-1), answer = say(real > 0 ? "positive" : "negative");
+      return [name, `${answer} (${percent(sigmoid(Math.abs(real)))})`, signed(real), signed(end), signed(counted)];
     })];
   },
 
@@ -37,7 +39,9 @@ const textSide = {
     for (const one of document.querySelectorAll("[data-readout]")) {
       one.hidden = one.dataset.readout !== run.parameters.readout;
     }
-    for (const one of document.querySelectorAll(".most")) one.textContent = run.parameters.max_len;
+    for (const one of document.querySelectorAll(".most")) {
+      one.textContent = run.parameters.max_len;
+    }
     SENTENCES.forEach((text, k) => {
       const press = () => {
         $("sentence").value = text;
@@ -47,8 +51,9 @@ const textSide = {
     });
     $("sentence").addEventListener("input", (event) =>
       change({ example: "", text: event.target.value, step: Infinity }));
-    $("padding").max = textSide.most();
-    $("padding").addEventListener("input", (event) => change({ padding: Number(event.target.value) }));
+    $("padding").max = textSide.mostPaddings();
+    $("padding").addEventListener("input", (event) =>
+      change({ padding: Number(event.target.value) }));
   },
 
   render() {
@@ -81,15 +86,16 @@ function renderCurve(svg) {
   svg.setAttribute("viewBox", `0 0 ${width} ${height}`);
   svg.replaceChildren();
   if (!view.given) return;
-  const { words, padding } = view.given, found = names.map((name) => view.found[name]);
-  const most = 1.1 * Math.max(2, ...found.flat().flatMap(({ real, counted }) =>
-    [Math.abs(real), Math.abs(counted)]));
+  const { words, padding } = view.given;
+  const logits = names.flatMap((name) => view.found[name]).flatMap((found) => Object.values(found));
+  const most = 1.1 * Math.max(2, ...logits.map(Math.abs));
   const middle = (height - bottom) / 2, y = (logit) => middle * (1 - logit / most);
   const inner = width - left - right, wordsTo = left + inner * (padding ? 0.6 : 1);
   const x = (k) => (k <= words.length ? left + (wordsTo - left) * k / words.length
     : wordsTo + (width - right - wordsTo) * (k - words.length) / padding);
-  draw("rect", { x: left, width: inner, height: middle, fill: "rgb(var(--up) / 0.08)" }, svg);
-  draw("rect", { x: left, y: middle, width: inner, height: middle, fill: "rgb(var(--down) / 0.1)" }, svg);
+  const half = { x: left, width: inner, height: middle };
+  draw("rect", { ...half, fill: "rgb(var(--up) / 0.08)" }, svg);
+  draw("rect", { ...half, y: middle, fill: "rgb(var(--down) / 0.1)" }, svg);
   if (padding) {
     draw("rect", { x: wordsTo, width: width - right - wordsTo, height: height - bottom,
       fill: "var(--line)", opacity: 0.35 }, svg);
@@ -98,33 +104,32 @@ function renderCurve(svg) {
     draw("text", { ...at, y: 2 * middle - 7 }, svg, say("dotted"));
   }
   draw("line", { x1: left, x2: width - right, y1: middle, y2: middle, stroke: "var(--soft)" }, svg);
-  draw("text", { x: left + 6, y: 16 }, svg, say("positive"));
-  draw("text", { x: left + 6, y: 2 * middle - 7 }, svg, say("negative"));
+  draw("text", { x: left + 6, y: 16 }, svg, `${say("logit")} > 0: ${say("positive")}`);
+  draw("text", { x: left + 6, y: 2 * middle - 7 }, svg, `${say("logit")} < 0: ${say("negative")}`);
   const apart = [1, 2, 5, 10, 20].find((step) => most < 4 * step) ?? 50;
   for (let logit = -3 * apart; logit < most; logit += apart) {
     if (-logit >= most) continue;
     draw("text", { x: left - 6, y: y(logit) + 4, "text-anchor": "end" }, svg,
       logit ? signed(logit).slice(0, -3) : "0");
   }
-  const room = (wordsTo - left) / words.length, fits = words.every((word) => room > 7 * word.length);
-  if (fits) {
+  const room = (wordsTo - left) / words.length;
+  if (words.every((word) => room > 7 * word.length)) {
     words.forEach((word, k) =>
       draw("text", { x: x(k + 1), y: height - 8, "text-anchor": "end" }, svg, word));
   } else {
     draw("text", { x: (left + wordsTo) / 2, y: height - 8, "text-anchor": "middle" }, svg,
       `${words.length} ${say("wordsRead")}`);
   }
-  draw("line", { x1: x(view.step), x2: x(view.step), y2: height - bottom, stroke: "var(--ink)" }, svg);
-  names.forEach((name, n) => {
-    const points = (key, from) => found[n].slice(from).map((answer, k) => [x(from + k), y(answer[key])]).join(" ");
-    const how = { fill: "none", stroke: `var(--${name})`, "stroke-width": 2.5, "stroke-linejoin": "round" };
-    draw("polyline", { ...how, points: points("real", 0), "stroke-dasharray": name === "RNN" ? "7 4" : "none" }, svg);
-    if (padding) {
-      draw("polyline", { ...how, points: points("counted", words.length), "stroke-width": 1.5,
-        "stroke-dasharray": "2 3" }, svg);
-    }
-    draw("circle", { cx: x(view.step), cy: y(found[n][view.step].real), r: 4.5, fill: `var(--${name})` }, svg);
-  });
+  draw("line", { x1: x(view.step), x2: x(view.step), y2: height - bottom, stroke: "var(--ink)" },
+    svg);
+  for (const name of names) {
+    const found = view.found[name], colour = `var(--${name})`;
+    const line = (key, from, how) => draw("polyline", { fill: "none", stroke: colour, ...how,
+      points: found.slice(from).map((answer, k) => [x(from + k), y(answer[key])]).join(" ") }, svg);
+    line("real", 0, { "stroke-width": 2.5, "stroke-dasharray": name === "RNN" ? "7 4" : "none" });
+    if (padding) line("counted", words.length, { "stroke-width": 1.5, "stroke-dasharray": "2 3" });
+    draw("circle", { cx: x(view.step), cy: y(found[view.step].real), r: 4.5, fill: colour }, svg);
+  }
   const ends = names.map((name) => `${name} ${signed(view.found[name][words.length].real)}`);
   svg.setAttribute("aria-label", `${say("logit")}: ${ends.join(", ")}`);
 }
