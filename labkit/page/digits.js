@@ -64,10 +64,11 @@ const digitSide = {
 };
 
 const best = (shares) => shares.indexOf(Math.max(...shares));
+const inside = (share) => Math.round(1295 * Math.min(1, Math.max(0, share))) / 1295;
 const exampleStrokes = (key) => (DIGITS[key] ?? []).map((points) =>
-  points.map(([x, y]) => [x / 100, y / 100]));
+  points.map((point) => point.map((at) => inside(at / 100))));
 
-/* Strokes as text for the address: two digits of base 36 a number. */
+/* Strokes as text for the address: two digits of base 36 a number, as fine as `inside` is. */
 const coded = (strokes) => strokes.map((points) => points.flat().map((share) =>
   Math.round(1295 * share).toString(36).padStart(2, "0")).join("")).join(".");
 const decoded = (text) => text.split(".").map((stroke) => stroke.match(/[0-9a-z]{4}/g) ?? [])
@@ -144,7 +145,6 @@ function renderPad(pad) {
 }
 
 function listenToPad(pad) {
-  const inside = (share) => Math.round(1295 * Math.min(1, Math.max(0, share))) / 1295; // as `coded`
   const at = (event) => {
     const box = pad.getBoundingClientRect();
     return [(event.clientX - box.left) / box.width, (event.clientY - box.top) / box.height]

@@ -94,7 +94,7 @@ function render() {
 function table([head = [], ...rows]) {
   const cells = (row, texts, tag) => row.replaceChildren(...texts.map((text, k) => {
     const cell = Object.assign(document.createElement(k ? tag : "th"), { textContent: text });
-    cell.scope = tag === "th" ? "col" : "row";
+    if (cell.tagName === "TH") cell.scope = tag === "th" ? "col" : "row";
     if (!k && tag === "td") cell.prepend(swatch(text), " ");
     return cell;
   }));

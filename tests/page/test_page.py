@@ -295,6 +295,12 @@ def test_a_typed_sentence_is_answered_as_pytorch_does(page_of, opened):
 
 
 @pytest.mark.parametrize("notebook", ["01_mnist", "02_imdb"])
+def test_axe_finds_nothing(page_of, opened, notebook):
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright")
+    assert axe.Axe().run(opened(page_of(notebook))).response["violations"] == []
+
+
+@pytest.mark.parametrize("notebook", ["01_mnist", "02_imdb"])
 def test_a_shared_address_shows_the_same_view_in_either_language(page_of, opened, notebook):
     page = page_of(notebook)
     tab = opened(page)
