@@ -28,7 +28,7 @@ ALLOWED = {
     "sweeps": {"machine", "runs", "settings"},
     "claims": {"data", "language", "machine", "metrics", "models"}
     | {"runs", "settings", "training"},
-    "page": {"data", "machine", "metrics", "models", "runs", "training"},
+    "page": {"data", "language", "machine", "metrics", "models", "runs", "training"},
     "cli": {"claims", "data", "machine", "page", "runs", "sweeps"},
 }
 # What a student reads, in this order.

@@ -7,23 +7,32 @@ vector stays float32.
 from __future__ import annotations
 
 import base64
+import html
 import json
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
+from IPython.display import HTML
 from torch import Tensor, nn
 
 from labkit import metrics, training
 from labkit.data import imdb, mnist
 from labkit.data.words import UNKNOWN
+from labkit.language import word
 from labkit.machine import files
 from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
 from labkit.runs import checkpoints, compare
 
 FOLDER = Path(__file__).parent
 MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("RNN", "LSTM")}
+ALT = {
+    "01_mnist": "A page on which you draw a digit. RNN, LSTM and LeNet answer after each of its 32 "
+    "rows, each in a panel of ten columns; below, a table of their answers.",
+    "02_imdb": "A page on which you type a sentence. Under each word stands how far it moved the "
+    "logit; a curve follows RNN and LSTM through the words and on through the padding.",
+}
 NUM_WORDS = 5_000  # the most frequent ones; the page reads all others as <unk>
 KEPT = {"trained": "as trained", "rounded": "rounded", "words": "rounded and with 5,000 words"}
 NUM_SCORED = 1_000  # test examples on which the cost of rounding is measured
@@ -34,15 +43,35 @@ class Exported:
     """Where the page lies, its models with the weights that it holds, and what they cost."""
 
     path: Path
+    notebook: str
     models: dict[str, nn.Module]
     accuracy: dict[str, dict[str, float]]  # model → how its weights are kept → test accuracy
     num_scored: int
 
 
-def write(folder: Path, output: Path | None = None) -> Exported:
+def show(folder: Path, data: mnist.Digits | imdb.Reviews | None = None) -> HTML:
+    """Return the page of a finished run for a notebook's cell.
+
+    That is a still picture of such a page and, hiding it where scripts may run, the page in a
+    frame. Raises ValueError as `write` does.
+    """
+    written = write(folder, data=data)
+    still = base64.b64encode((FOLDER / f"{written.notebook}.png").read_bytes()).decode()
+    alt = word(ALT[written.notebook])
+    picture = f'<img alt="{alt}" src="data:image/png;base64,{still}" style="max-width: 100%">'
+    # without line ends it is one line of the notebook's file, which is easily left out
+    source = html.escape(written.path.read_text(encoding="utf-8")).replace("\n", "&#10;")
+    frame = f'<iframe title="labkit page" style="display: none; border: 0" srcdoc="{source}">'
+    return HTML(f"{picture}{frame}</iframe>")
+
+
+def write(
+    folder: Path, output: Path | None = None, data: mnist.Digits | imdb.Reviews | None = None
+) -> Exported:
     """Write the page of a finished run, by default as page.html into its folder.
 
-    Raises ValueError if the folder has no finished run, or one that the page cannot show.
+    data: of the run, if they are at hand; else they are loaded. Raises ValueError if the folder has
+    no finished run, or one that the page cannot show.
     """
     result = compare.read_result(folder / "result.json")
     asked, notebook = result["parameters"], result["notebook"]
@@ -51,7 +80,9 @@ def write(folder: Path, output: Path | None = None) -> Exported:
             f"{folder} has bidirectional = True, but the page follows a text from its beginning: "
             "run the notebook with bidirectional = False."
         )
-    data = _data(folder, result)
+    data = data or _load(result)
+    if data.sha256 != result["data"]["edition_sha256"]:
+        raise ValueError(f"{folder} was run on another edition of the data than is here.")
     part = _some(data.test)
     words = data.vocabulary.words[: UNKNOWN + 1 + NUM_WORDS] if notebook == "02_imdb" else []
     models, accuracy, encoded = {}, {}, {}
@@ -59,12 +90,17 @@ def write(folder: Path, output: Path | None = None) -> Exported:
         trained = checkpoints.read_state(folder / f"{name}.weights.pt")["weights"]
         kept = {"trained": (trained, part), "rounded": (rounded(trained), part)}
         if words:
-            trained = trained | {"embedding.weight": trained["embedding.weight"][: len(words)]}
-            kept["words"] = (rounded(trained), _known(part, words))
+            vectors = trained["embedding.weight"]
+            if len(vectors) != len(data.vocabulary):
+                raise ValueError(f"{folder} was run with another vocabulary than labkit's is here.")
+            trained = trained | {"embedding.weight": vectors[: len(words)]}
+            known = replace(part, ids=part.ids.where(part.ids < len(words), UNKNOWN))
+            kept["words"] = (rounded(trained), known)
         accuracy[name], encoded[name] = {}, {"cell": name, "weights": encode(trained)}
         for how, (weights, examples) in kept.items():
             models[name] = build(name, weights, asked)
-            accuracy[name][how] = _accuracy(models[name], examples)
+            right = metrics.predictions(training.predict(models[name], examples)) == part.y
+            accuracy[name][how] = float(right.float().mean())
     shown = {
         "notebook": notebook,
         "lang": asked["lang"],
@@ -75,8 +111,8 @@ def write(folder: Path, output: Path | None = None) -> Exported:
         "words": words,
         "models": encoded,
     }
-    path = files.write_text(output or folder / "page.html", html(shown))
-    return Exported(path, models, accuracy, len(part))
+    path = files.write_text(output or folder / "page.html", page(shown))
+    return Exported(path, notebook, models, accuracy, len(part))
 
 
 def build(name: str, weights: dict[str, Tensor], asked: dict) -> nn.Module:
@@ -103,18 +139,13 @@ def build(name: str, weights: dict[str, Tensor], asked: dict) -> nn.Module:
 
 def rounded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
     """Return the weights as the page keeps them: matrices rounded to 255 steps a row."""
-    return {name: _decode(*_int8(w)) if w.dim() > 1 else w for name, w in weights.items()}
+    return {name: torch.mul(*_int8(w)) if w.dim() > 1 else w for name, w in weights.items()}
 
 
 def _int8(w: Tensor) -> tuple[Tensor, Tensor]:
-    """Return w (rows, …) as int8 and the scale of each row: w ≈ int8 · scale."""
-    scale = w.abs().flatten(1).amax(1) / 127
-    by_row = scale.where(scale > 0, 1).view(-1, *[1] * (w.dim() - 1))
-    return (w / by_row).round().to(torch.int8), scale
-
-
-def _decode(int8: Tensor, scale: Tensor) -> Tensor:
-    return int8 * scale.view(-1, *[1] * (int8.dim() - 1))
+    """Return w (rows, …) as int8 and the scale of each row (rows, 1, …): w ≈ int8 · scale."""
+    scale = w.abs().amax(dim=tuple(range(1, w.dim())), keepdim=True) / 127
+    return (w / scale.where(scale > 0, 1)).round().to(torch.int8), scale
 
 
 def encode(weights: dict[str, Tensor]) -> dict[str, dict]:
@@ -133,30 +164,26 @@ def _base64(tensor: Tensor) -> str:
     return base64.b64encode(array.astype(array.dtype.newbyteorder("<")).tobytes()).decode()
 
 
-def html(shown: dict) -> str:
+def page(shown: dict) -> str:
     """Return the page: the template with its scripts and the run put in their places."""
-    page = (FOLDER / "page.html").read_text(encoding="utf-8")
+    template = (FOLDER / "page.html").read_text(encoding="utf-8")
     run = json.dumps(shown, ensure_ascii=False, allow_nan=False).replace("<", "\\u003c")
 
     def script(match: re.Match) -> str:
         return f"<script>\n{(FOLDER / match[1]).read_text(encoding='utf-8')}</script>"
 
-    page = re.sub(r'<script src="(\w+\.js)"></script>', script, page)
+    whole = re.sub(r'<script src="(\w+\.js)"></script>', script, template)
     empty = '<script id="run" type="application/json">'
-    return page.replace(empty, empty + run)
+    return whole.replace(empty, empty + run)
 
 
-def _data(folder: Path, result: dict) -> mnist.Digits | imdb.Reviews:
-    """Load the data of a run; raise ValueError if they are another edition here."""
+def _load(result: dict) -> mnist.Digits | imdb.Reviews:
+    """Load the data of a run; of the training part only what the vocabulary needs."""
     asked = result["parameters"]
     if result["notebook"] == "01_mnist":
-        data = mnist.load(asked["data_source"], 1)
-    else:
-        names = ("data_source", "num_examples", "num_test", "max_len", "min_freq", "tail")
-        data = imdb.load(*(asked[name] for name in names))
-    if data.sha256 != result["data"]["edition_sha256"]:
-        raise ValueError(f"{folder} was run on another edition of the data than is here.")
-    return data
+        return mnist.load(asked["data_source"], 1)
+    names = ("num_test", "max_len", "min_freq", "tail")
+    return imdb.load(asked["data_source"], 1, *(asked[name] for name in names))
 
 
 def _some(part):
@@ -164,13 +191,3 @@ def _some(part):
     places = torch.arange(0, len(part), -(-len(part) // NUM_SCORED))
     names = [name for name in ("x", "y", "starts", "num_words", "lengths") if hasattr(part, name)]
     return replace(part, **{name: getattr(part, name)[places] for name in names})
-
-
-def _known(part: imdb.Split, words: list[str]) -> imdb.Split:
-    """Return reviews in which every word that the page has not is <unk>."""
-    return replace(part, ids=part.ids.where(part.ids < len(words), UNKNOWN))
-
-
-def _accuracy(model: nn.Module, part) -> float:
-    logits = training.predict(model, part)
-    return float((metrics.predictions(logits) == part.y).float().mean())

@@ -88,6 +88,11 @@ function render() {
   $("status").textContent = empty ? say("nothing") : "";
   about();
   writeAddress();
+  if (window.frameElement) { // in a notebook: the frame stands for the picture before it
+    frameElement.previousElementSibling.hidden = true;
+    Object.assign(frameElement.style, { display: "block", width: "100%" });
+    frameElement.style.height = `${document.documentElement.offsetHeight + 24}px`;
+  }
 }
 
 /* Show rows of text; the first is the head, the first of each the model. */

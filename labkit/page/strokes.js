@@ -6,7 +6,7 @@
 const BOX = 20, FIELD = 28, SIZE = 32; // pixels: of the digit, of MNIST's pictures, of the course's
 const MEAN = 0.1307, STD = 0.3081; // of labkit.data.mnist
 const PAPER = Math.fround((0 - MEAN) / STD);
-const RADIUS = 1.1, SOFT = 1.4; // of the pen, and how wide its grey edge is, in MNIST's pixels
+const RADIUS = 1.25, SOFT = 1.4; // of the pen and its grey edge, in pixels: as much ink as MNIST
 
 /* Cut the corners of each stroke twice (Chaikin, 1974), as a steady hand would. */
 function smooth(strokes) {

@@ -51,4 +51,5 @@ DIGITS.corner = DIGITS[3].map((points) => points.map(([x, y]) => [4 + 0.38 * x, 
 
 const SENTENCES = ["A good film.", "Not a good film.", "It was not bad at all.",
   "Great actors, a great score, and still the worst film of the year.",
+  "The film starts well, but then it falls apart and becomes a waste of time.",
   "The beginning is boring, but the ending is wonderful."];

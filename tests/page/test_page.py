@@ -241,7 +241,8 @@ def opened(request, browser):
 
 
 def answered(tab):
-    tab.evaluate("new Promise((go) => (function look() { busy ? setTimeout(look, 20) : go() })())")
+    still = "typeof busy === 'undefined' || !busy"
+    tab.evaluate(f"new Promise(go => (function look() {{ {still} ? go() : setTimeout(look) }})())")
 
 
 def draw(tab, strokes):
@@ -292,6 +293,17 @@ def test_a_typed_sentence_is_answered_as_pytorch_does(page_of, opened):
         "([k, v]) => [k, v.slice(1).map(Object.values)]))"
     )
     agree(found, by_words(models_in(page), ids, PADDINGS))
+
+
+def test_in_a_notebook_the_page_hides_its_picture(page_of, opened, tiny_digits):
+    """Reference: the frame answers; without scripts only the picture, with words, is there."""
+    page = page_of("01_mnist")
+    shown = export.show(page.path.parent, tiny_digits).data
+    assert re.match(r'<img alt="A page on which you draw a digit', shown) and "\n" not in shown
+    page.path.write_text(f"<!doctype html><title>cell</title><body>{shown}", encoding="utf-8")
+    tab = opened(page)
+    tab.frame_locator("iframe").locator("#answers tr").first.wait_for()
+    assert tab.locator("iframe").is_visible() and not tab.locator("img").is_visible()
 
 
 @pytest.mark.parametrize("notebook", ["01_mnist", "02_imdb"])
