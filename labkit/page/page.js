@@ -32,7 +32,9 @@ function writeAddress() {
   const said = { lang: view.lang, model: view.model, step: view.step, ...side.said() };
   try {
     history.replaceState(null, "", `#${new URLSearchParams(said)}`);
-  } catch { /* a frame in a notebook has no address */ }
+  } catch { // a frame in a notebook has no address
+    for (const one of document.querySelectorAll(".address")) one.hidden = true;
+  }
 }
 
 /* Ask the nets, a row or a word at a time, with pauses in which the page draws and listens. */
@@ -89,7 +91,7 @@ function render() {
   about();
   writeAddress();
   if (window.frameElement) { // in a notebook: the frame stands for the picture before it
-    frameElement.previousElementSibling.hidden = true;
+    frameElement.previousElementSibling.style.display = "none"; // JupyterLab overrules `hidden`
     Object.assign(frameElement.style, { display: "block", width: "100%" });
     frameElement.style.height = `${document.documentElement.offsetHeight + 24}px`;
   }

@@ -26,7 +26,7 @@ const textSide = {
 
   table() {
     const head = [say("model"), say("answer"), say("logit"), say("end"),
-      `${say("behind")} (${view.given.padding})`];
+      say("behind").replace("N", view.given.padding)];
     return [head, ...names.map((name) => {
       const found = view.found[name], { real } = found[view.step];
       const { real: end, counted } = found.at(-1), answer = say(real > 0 ? "positive" : "negative");
@@ -101,7 +101,9 @@ function renderCurve(svg) {
       fill: "var(--line)", opacity: 0.35 }, svg);
     const at = { x: (wordsTo + width - right) / 2, "text-anchor": "middle" };
     draw("text", { ...at, y: height - 8 }, svg, `${padding} ${say("paddings")}`);
-    draw("text", { ...at, y: 2 * middle - 7 }, svg, say("dotted"));
+    if (width - right - wordsTo > 150) {
+      draw("text", { ...at, y: 2 * middle - 7 }, svg, say("dotted"));
+    }
   }
   draw("line", { x1: left, x2: width - right, y1: middle, y2: middle, stroke: "var(--soft)" }, svg);
   draw("text", { x: left + 6, y: 16 }, svg, `${say("logit")} > 0: ${say("positive")}`);

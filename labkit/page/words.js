@@ -12,7 +12,7 @@ const SAID = {
   sinceNone: ["not the final answer", "不是最后的回答"],
   logit: ["logit", "logit"],
   end: ["logit at the last word", "最后一个词处的 logit"],
-  behind: ["behind the paddings, read as words", "填充当作词读完后"],
+  behind: ["after N paddings read as words", "把 N 个填充当作词读完后"],
   dotted: ["dotted: read as words", "点线：当作词来读"],
   wordsRead: ["words", "个词"],
   paddings: ["paddings", "个填充"],
