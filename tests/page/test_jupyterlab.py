@@ -47,7 +47,8 @@ def jupyterlab(tmp_path):
         *options.split(),
         f"--IdentityProvider.token={TOKEN}",
     ]
-    home = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    home = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_WORKSPACES_DIR": "spaces"}
+    home |= {"JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
     here = os.environ | {name: f"{tmp_path / folder}" for name, folder in home.items()}
     with open(tmp_path / "lab.log", "w") as log:
         here |= {"LABKIT_RUNS": f"{tmp_path / 'runs'}"}

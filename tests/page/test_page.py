@@ -157,17 +157,30 @@ def test_what_cannot_be_shown_is_one_sentence(page_of, tmp_path):
 # --- the arithmetic, in Node -------------------------------------------------------------------
 
 
+READ_ROWS = (
+    "(x => Object.fromEntries(Object.entries(given.models).map(([name, model]) => [name, "
+    "Array.from(name === 'LeNet' ? f.seeRows(f.lenet(model), x, s.PAPER)"
+    ": f.readRows(f.recurrent(model), x), (each) => [...each])])))(Float32Array.from(given.x))"
+)
+
+
 @needs_node
 def test_rows_as_pytorch(page_of, tiny_digits):
     page = page_of("01_mnist")
-    read = (
-        "(x => Object.fromEntries(Object.entries(given.models).map(([name, model]) => [name, "
-        "Array.from(name === 'LeNet' ? f.seeRows(f.lenet(model), x, s.PAPER)"
-        ": f.readRows(f.recurrent(model), x), (each) => [...each])])))(Float32Array.from(given.x))"
-    )
     x = tiny_digits.test.x[:1]
-    found = node(read, {"models": run_in(page)["models"], "x": x.flatten().tolist()})
-    agree(found, by_rows(models_in(page), x))
+    given = {"models": run_in(page)["models"], "x": x.flatten().tolist()}
+    agree(node(READ_ROWS, given), by_rows(models_in(page), x))
+
+
+@needs_node
+def test_a_row_takes_less_than_50_ms(page_of, tiny_digits):
+    """All three nets together, the quicker of two passes: two cores of a laptop take 2 ms."""
+    models = run_in(page_of("01_mnist"))["models"]
+    given = {"models": models, "x": tiny_digits.test.x[0].flatten().tolist()}
+    timed = (
+        f"(() => {{ const a = performance.now(); {READ_ROWS}; return performance.now() - a }})()"
+    )
+    assert min(node(f"[{timed}, {timed}]", given)) / 32 < 50  # milliseconds
 
 
 @needs_node
