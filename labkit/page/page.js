@@ -163,7 +163,8 @@ function moveTo(step) {
 let playing = 0;
 function play() {
   clearInterval(playing);
-  view.step = -Infinity;
+  if (view.given === null) return;
+  view.step = -Infinity; // before the first
   playing = setInterval(() => {
     moveTo(view.step + 1);
     if (view.step >= side.steps()[1]) clearInterval(playing);
@@ -182,7 +183,10 @@ function begin() {
     view.lang = view.lang === "zh" ? "en" : "zh";
     render();
   });
-  $("step").addEventListener("input", (event) => moveTo(Number(event.target.value)));
+  $("step").addEventListener("input", (event) => {
+    clearInterval(playing);
+    moveTo(Number(event.target.value));
+  });
   $("play").addEventListener("click", play);
   addEventListener("hashchange", readAddress);
   addEventListener("resize", () => side.render());

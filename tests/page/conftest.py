@@ -12,9 +12,7 @@ from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
 from labkit.page import export
 from labkit.runs.folder import open_run
 
-WITHOUT = (
-    "the browser tests need `pip install playwright` and a Chromium (apt-get install chromium)"
-)
+WITHOUT = "this test needs a Chromium, and playwright: pip install -e '.[browser]'"
 
 
 @pytest.fixture

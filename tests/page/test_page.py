@@ -259,13 +259,26 @@ def answered(tab):
 
 
 def draw(tab, strokes):
+    """Draw with the mouse, or with a finger where the screen feels one."""
     box = tab.locator("#pad").bounding_box()
+    finger = tab.context.new_cdp_session(tab) if tab.evaluate("navigator.maxTouchPoints") else None
     for points in strokes:
         for k, (x, y) in enumerate(points):
-            tab.mouse.move(box["x"] + x * box["width"], box["y"] + y * box["height"], steps=8)
-            if not k:
-                tab.mouse.down()
-        tab.mouse.up()
+            x, y = box["x"] + x * box["width"], box["y"] + y * box["height"]
+            if finger:
+                what = {
+                    "type": "touchMove" if k else "touchStart",
+                    "touchPoints": [{"x": x, "y": y}],
+                }
+                finger.send("Input.dispatchTouchEvent", what)
+            else:
+                tab.mouse.move(x, y, steps=8)
+                if not k:
+                    tab.mouse.down()
+        if finger:
+            finger.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
+        else:
+            tab.mouse.up()
     answered(tab)
 
 
@@ -277,6 +290,7 @@ def test_a_drawn_digit_is_answered_as_pytorch_does(page_of, opened):
     assert tab.evaluate("view.given") is None
     assert not tab.locator("#answers tr").count() and tab.inner_text("#status")
     draw(tab, [[(0.2, 0.2), (0.6, 0.18), (0.4, 0.7)], [(0.3, 0.45), (0.55, 0.45)]])
+    assert tab.evaluate("view.strokes.map((points) => points.length > 1)") == [True, True]
     x = torch.tensor(tab.evaluate("[...view.given]")).view(1, 32, 32)
     found = tab.evaluate(
         "Object.fromEntries(Object.entries(view.found).map(([k, v]) => [k, v.map((a) => [...a])]))"
