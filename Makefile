@@ -5,18 +5,20 @@
 # make bench-quick   fail if something has become much slower (five minutes)
 # make soak   200 kills of trainings and of downloads, at random moments of another seed each time
 # make records  renew the records of a quick run, which `make test` compares its own with (five minutes)
+# make page   write the page of the newest run of each notebook, and the pictures of it that README shows
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 READY = $(VENV)/.ready
+CHROMIUM ?= chromium --no-sandbox  # it opens our own files only, and root needs the option
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
 CHECKED = $(CURDIR)/runs/checked
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: setup run test lint lab bench bench-quick soak records clean
+.PHONY: setup run test lint lab bench bench-quick soak records page clean
 
 setup: $(READY)
 
@@ -51,6 +53,7 @@ lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check labkit tests notebooks/conftest.py
 	$(STRIP) --verify $(NOTEBOOKS)
+	@! grep -l '<iframe' $(NOTEBOOKS) || { echo "these hold a whole page of labkit: make clean"; exit 1; }
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
@@ -74,6 +77,16 @@ records: $(READY)
 	    -p data_source $$source && cp "$(CHECKED)"/$$notebook/*/result.json tests/records/$$notebook-$$source.json || exit 1; \
 	done; done
 
+page: $(READY)
+	@runs="$$($(BIN)/python -c 'from labkit.machine import paths; print(paths.runs_root())')" || exit 1; \
+	for shown in 01_mnist:510 02_imdb:775; do notebook="$${shown%:*}"; \
+	  newest="$$(dirname "$$(ls -t "$$runs"/$$notebook/*/result.json | head -n 1)")" && \
+	  $(BIN)/labkit page "$$newest" && \
+	  $(CHROMIUM) --headless --hide-scrollbars --window-size=1120,$${shown#*:} --virtual-time-budget=5000 --screenshot=labkit/page/$$notebook.png \
+	    "file://$$newest/page.html#lang=en&model=LSTM" || exit 1; \
+	done
+
 clean: $(READY)
 	$(STRIP) $(NOTEBOOKS)
 	perl -pi -e 's/("display_name": )".*"/$$1"Python 3 (ipykernel)"/' $(NOTEBOOKS)
+	perl -pi -e 's/<iframe title=.{1,2}labkit page.*?<.iframe>//' $(NOTEBOOKS)

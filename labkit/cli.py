@@ -17,7 +17,7 @@ from labkit.sweeps.command import sweep
 
 DATA_SETS = list(official.SAMPLE_PACKAGES)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-SHOWN = {"*.png": "figure", "report.txt": "report", "trials.csv": "table"}  # of a folder's files
+SHOWN = {"*.png": "figure", "report.txt": "report", "trials.csv": "table", "page.html": "page"}
 
 
 class OneSentence(click.Group):
@@ -202,6 +202,30 @@ def rerun(folder: Path, notebook: Path | None) -> None:
     for reason in reasons if same < len(verdicts) else ():
         click.echo(f"was different beforehand: {reason}")
     sys.exit(not compare.agrees(verdicts, reasons))
+
+
+@main.command()
+@click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: RUN_DIR/page.html."
+)
+def page(folder: Path, output: Path | None) -> None:
+    """Write one HTML file in which the models of a run answer.
+
+    Draw a digit, or type a sentence, and watch them change their minds row by row or word by word.
+    The file needs no network. For example:
+
+    \b
+    labkit page runs/01_mnist/0123456789ab
+    """
+    from labkit.page import export
+
+    written = export.write(folder, output)
+    for name, accuracy in written.accuracy.items():
+        costs = ", ".join(f"{share:.1%} {export.KEPT[how]}" for how, share in accuracy.items())
+        click.echo(f"{name}: {costs} ({written.num_scored:,} test examples)")
+    size = written.path.stat().st_size / 1e6
+    click.echo(f"page: {written.path.resolve()} ({size:.1f} MB); open it in a browser")
 
 
 if __name__ == "__main__":

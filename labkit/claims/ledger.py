@@ -130,7 +130,7 @@ def _judged(comparison: dict, last: int) -> dict:
     pairs = [[worst if each is None else each for each in pair] for pair in comparison["values"]]
     kept |= {"seeds": seeds, "values": pairs[: len(seeds)], "d": [], "won": 0}
     if not seeds:
-        return kept | statistics.summary(np.array([math.nan]), 1.0)
+        return kept | statistics.summary(np.zeros(1), 1.0) | {"mean": None}
     d = statistics.differences(kept["values"], comparison["claimed"], comparison["margin"])
     kept |= {"d": d.tolist(), "won": int((d > 0).sum())}
     return kept | statistics.summary(d, comparison["margin"])

@@ -108,7 +108,15 @@ def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None
 
 def _clear(path: Path) -> None:
     """Delete what labkit wrote; run.json last, so that a kill leaves nothing without a name."""
-    written = ("result.json", "report.txt", "*.epoch-*.pt", "*.weights.pt", "*.test.pt", *FIGURES)
+    written = (
+        "result.json",
+        "report.txt",
+        "page.html",
+        "*.epoch-*.pt",
+        "*.weights.pt",
+        "*.test.pt",
+        *FIGURES,
+    )
     for pattern in (*written, "run.json"):
         for file in path.glob(pattern):
             file.unlink()

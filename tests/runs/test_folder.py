@@ -360,8 +360,8 @@ def test_fresh_deletes_only_what_labkit_wrote_and_run_json_last(
 ):
     config.run_dir = str(tmp_path / "mine")
     folder, _, _ = run_it(config, tiny_digits)
-    (folder.path / "my notes.png").touch()
-    (folder.path / "LeNet.epoch-1.pt").touch()
+    for name in ("my notes.png", "LeNet.epoch-1.pt", "page.html"):
+        (folder.path / name).touch()
     gone, unlink = [], folders.Path.unlink
     monkeypatch.setattr(
         folders.Path, "unlink", lambda self, **how: (gone.append(self.name), unlink(self, **how))
