@@ -13,6 +13,7 @@ BIN = $(VENV)/bin
 READY = $(VENV)/.ready
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
 CHECKED = $(CURDIR)/runs/checked
+EXERCISES = notebooks/01_mnist_exercises.ipynb notebooks/02_imdb_exercises.ipynb
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
@@ -50,7 +51,7 @@ test: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check labkit tests notebooks/conftest.py
-	$(STRIP) --verify $(NOTEBOOKS)
+	$(STRIP) --verify $(NOTEBOOKS) $(EXERCISES)
 
 lab: $(READY)
 	$(BIN)/jupyter lab notebooks
@@ -75,5 +76,5 @@ records: $(READY)
 	done; done
 
 clean: $(READY)
-	$(STRIP) $(NOTEBOOKS)
+	$(STRIP) $(NOTEBOOKS) $(EXERCISES)
 	perl -pi -e 's/("display_name": )".*"/$$1"Python 3 (ipykernel)"/' $(NOTEBOOKS)
