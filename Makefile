@@ -5,6 +5,8 @@
 # make bench-quick   fail if something has become much slower (five minutes)
 # make soak   200 kills of trainings and of downloads, at random moments of another seed each time
 # make records  renew the records of a quick run, which `make test` compares its own with (five minutes)
+# make release  cut the solutions out of the exercises, for students, into grading/release
+# make grade  grade what lies in grading/submitted/STUDENT/exercises: grading/grades.csv and grading/feedback
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
 PYTHON ?= python3
@@ -14,10 +16,12 @@ READY = $(VENV)/.ready
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
 CHECKED = $(CURDIR)/runs/checked
 EXERCISES = notebooks/01_mnist_exercises.ipynb notebooks/02_imdb_exercises.ipynb
+# nbgrader calls alembic by its name
+NBGRADER = cd grading && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/nbgrader
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: setup run test lint lab bench bench-quick soak records clean
+.PHONY: teach setup run test lint lab bench bench-quick soak records release grade clean
 
 setup: $(READY)
 
@@ -74,6 +78,21 @@ records: $(READY)
 	  rm -rf "$(CHECKED)" && LABKIT_RUNS="$(CHECKED)" $(BIN)/labkit run notebooks/$$notebook.ipynb -p preset quick -p device cpu \
 	    -p data_source $$source && cp "$(CHECKED)"/$$notebook/*/result.json tests/records/$$notebook-$$source.json || exit 1; \
 	done; done
+
+release: $(READY) teach
+	mkdir -p grading/source/exercises && cp $(EXERCISES) grading/source/exercises
+	$(NBGRADER) generate_assignment exercises --force
+	@echo "Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises."
+
+grade: $(READY) teach
+	$(NBGRADER) autograde exercises
+	$(NBGRADER) generate_feedback exercises
+	$(NBGRADER) export
+	@echo "Points: grading/grades.csv. What each student was told: grading/feedback/STUDENT/exercises."
+
+teach: $(READY)
+	@$(BIN)/python -c 'import nbgrader' 2> /dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[teach]'
 
 clean: $(READY)
 	$(STRIP) $(NOTEBOOKS) $(EXERCISES)

@@ -61,9 +61,10 @@ def told(exercise: str, wrong: str) -> tuple[str, float]:
 
     `a+b` is two mistakes at once: both are named, and each costs what it costs alone.
     """
+    lang = "zh" if asked() == "zh" else "en"
     mistakes = [words()[exercise][name] for name in wrong.split("+")]
     lost = sum(1 - mistake["share"] for mistake in mistakes)
-    return " ".join(mistake[asked()] for mistake in mistakes), max(0.0, 1 - lost)
+    return " ".join(mistake[lang] for mistake in mistakes), max(0.0, 1 - lost)
 
 
 def normal(seed: int, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:

@@ -9,11 +9,9 @@ import copy
 import itertools
 
 import torch
-from scipy import stats
 from torch import nn
 from torch.nn import functional as F
 
-from labkit import metrics
 from labkit.exercises.judge import Exercise, normal
 
 
@@ -93,6 +91,8 @@ INTERVALS = {"": _wilson, "normal": _normal, "one_sd": lambda p, n: _wilson(p, n
 
 def _scored(accuracy, order, f1, interval):
     def scores(batches):
+        from labkit import metrics  # only here: the exercises on images do without scikit-learn
+
         predicted, y = (torch.cat(part) for part in zip(*batches, strict=True))
         found = metrics.scores(2.0 * predicted[:, None] - 1, y)
         share = accuracy(batches, (predicted, y))
@@ -195,41 +195,40 @@ TRAIN = Exercise(
     },
 )
 
-SPANS = {
-    "": lambda a, b: _span(a - b, stats.t.ppf(0.975, len(a) - 1)),
-    "unpaired": lambda a, b: _unpaired(a, b),
-    "normal_quantile": lambda a, b: _span(a - b, 1.96),
-    "of_one_seed": lambda a, b: _span(a - b, stats.t.ppf(0.975, len(a) - 1) * len(a) ** 0.5),
-    "n_not_n_minus_1": lambda a, b: _span(
-        a - b, stats.t.ppf(0.975, len(a) - 1) * (1 - 1 / len(a)) ** 0.5
-    ),
+
+def _quantile(df):
+    from scipy import stats  # only here, as above
+
+    return stats.t.ppf(0.975, df)
+
+
+def _spread(a, b, correction=1):
+    return (a - b).std(correction=correction) / len(a) ** 0.5
+
+
+HALF_WIDTHS = {
+    "": lambda a, b: _quantile(len(a) - 1) * _spread(a, b),
+    "unpaired": lambda a, b: (_quantile(2 * len(a) - 2) * ((a.var() + b.var()) / len(a)) ** 0.5),
+    "normal_quantile": lambda a, b: 1.96 * _spread(a, b),
+    "of_one_seed": lambda a, b: _quantile(len(a) - 1) * (a - b).std(),
+    "n_not_n_minus_1": lambda a, b: _quantile(len(a) - 1) * _spread(a, b, correction=0),
 }
 VERDICTS = {
-    "": lambda mean, low, high: "a" if low > 0 else "b" if high < 0 else "undecided",
-    "by_the_mean": lambda mean, low, high: "a" if mean > 0 else "b",
+    "": lambda mean, half: "a" if mean > half else "b" if mean < -half else "undecided",
+    "by_the_mean": lambda mean, half: "a" if mean > 0 else "b",
 }
 
 
-def _span(differences, times):
-    half = float(times * differences.std() / len(differences) ** 0.5)
-    return float(differences.mean()) - half, float(differences.mean()) + half
-
-
-def _unpaired(a, b):
-    interval = stats.ttest_ind(a.numpy(), b.numpy()).confidence_interval(0.95)
-    return float(interval.low), float(interval.high)
-
-
-def _compared(span, said):
+def _compared(half_width, said):
     def compare(a, b):
-        mean, (low, high) = float((a - b).mean()), span(a, b)
-        return mean, low, high, said(mean, low, high)
+        mean, half = float((a - b).mean()), float(half_width(a, b))
+        return mean, mean - half, mean + half, said(mean, half)
 
     return compare
 
 
 def _paired(a, b):
-    return _compared(SPANS[""], VERDICTS[""])(a, b)
+    return _compared(HALF_WIDTHS[""], VERDICTS[""])(a, b)
 
 
 PAIRED = Exercise(
@@ -245,7 +244,7 @@ PAIRED = Exercise(
         ]
     ],
     wrong={
-        **_joined((SPANS, VERDICTS), _compared),
+        **_joined((HALF_WIDTHS, VERDICTS), _compared),
         "b_minus_a": lambda a, b: _paired(b, a),
     },
 )

@@ -5,6 +5,7 @@ import re
 from types import FunctionType
 
 import pytest
+from scipy import stats
 
 from labkit.exercises import EXERCISES, check, judge
 
@@ -60,3 +61,11 @@ def test_every_call_draws_the_same_inputs(exercise):
         for cases in (exercise.draw(), exercise.draw())
     )
     assert len(first) > 1 and judge.same(first, second, 0.0)
+
+
+def test_the_paired_interval_is_that_of_the_paired_t_test():
+    """Reference: scipy's ttest_rel, for the one exercise here that no library is asked about."""
+    exercise = EXERCISES["paired"]
+    for a, b in exercise.draw():
+        interval = stats.ttest_rel(a.numpy(), b.numpy()).confidence_interval(0.95)
+        assert exercise.reference(a, b)[1:3] == pytest.approx((interval.low, interval.high))
