@@ -16,8 +16,9 @@ READY = $(VENV)/.ready
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
 CHECKED = $(CURDIR)/runs/checked
 EXERCISES = notebooks/01_mnist_exercises.ipynb notebooks/02_imdb_exercises.ipynb
+GRADERS ?= 2
 # nbgrader calls alembic by its name
-NBGRADER = cd grading && PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/nbgrader
+NBGRADER = cd grading && PYTHONWARNINGS=ignore PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/nbgrader
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
@@ -85,7 +86,9 @@ release: $(READY) teach
 	@echo "Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises."
 
 grade: $(READY) teach
-	$(NBGRADER) autograde exercises
+	@ls grading/submitted/*/exercises/*.ipynb > /dev/null 2>&1 \
+	  || { echo "There are no hand-ins in grading/submitted/STUDENT/exercises."; exit 1; }
+	-@ls grading/submitted | xargs -P $(GRADERS) -I STUDENT sh -c '$(NBGRADER) autograde exercises "--student=STUDENT"'
 	$(NBGRADER) generate_feedback exercises
 	$(NBGRADER) export
 	@echo "Points: grading/grades.csv. What each student was told: grading/feedback/STUDENT/exercises."
