@@ -75,7 +75,7 @@ def test_each_exercise_is_written_and_checked_once(name, code):
 
 def test_minutes_stars_place_and_points_stand_at_each(cells, name):
     """Six are for a lab of 90 minutes, which also has reading in it."""
-    heads = [cell for cell in cells if cell.id.endswith("-question")]
+    heads = [cell for cell in cells if cell.id.endswith("-recall")]
     found = [
         re.search(r"\n(\d+) minutes · [★☆]{3} · (in the lab|at home) · (\d+) points\n", head.source)
         for head in heads
@@ -83,15 +83,16 @@ def test_minutes_stars_place_and_points_stand_at_each(cells, name):
     lab = [int(minutes[1]) for minutes in found if minutes[2] == "in the lab"]
     assert len(lab) == 6 and 60 <= sum(lab) <= 75
     for head, said in zip(heads, found, strict=True):
-        exercise = EXERCISES[head.id.removesuffix("-question")]
-        assert int(said[3]) == exercise.points and "?**" in head.source
-        assert "**Do you remember?**" in head.source
+        exercise = EXERCISES[head.id.removesuffix("-recall")]
+        assert int(said[3]) == exercise.points and "**Do you remember?**" in head.source
+    questions = [cell.source for cell in cells if cell.id.endswith("-question")]
+    assert len(questions) == 10 and all("?**" in question for question in questions)
 
 
 def test_hints_and_answers_are_folded_so_that_jupyterlab_formats_them(cells):
     """Blank lines around the text inside, or its Markdown stays as it is."""
     for cell in cells:
-        if cell.id.endswith(("-question", "-hints")):
+        if cell.id.endswith(("-recall", "-hints")):
             folded = re.findall(
                 r"<details><summary>.*?</summary>\n\n.*?\n\n</details>", cell.source
             )
