@@ -6,6 +6,8 @@
 # make soak   200 kills of trainings and of downloads, at random moments of another seed each time
 # make records  renew the records of a quick run, which `make test` compares its own with (five minutes)
 # make page   write the page of the newest run of each notebook, and the pictures of it that README shows
+# make release  cut the solutions out of the exercises, for students, into grading/release
+# make grade  grade what lies in grading/submitted/STUDENT/exercises: grading/grades.csv and grading/feedback
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
 PYTHON ?= python3
@@ -15,10 +17,14 @@ READY = $(VENV)/.ready
 CHROMIUM ?= chromium --no-sandbox  # it opens our own files only, and root needs the option
 NOTEBOOKS = notebooks/01_mnist.ipynb notebooks/02_imdb.ipynb
 CHECKED = $(CURDIR)/runs/checked
+EXERCISES = notebooks/01_mnist_exercises.ipynb notebooks/02_imdb_exercises.ipynb
+GRADERS ?= 2
+# nbgrader calls alembic by its name
+NBGRADER = cd grading && PYTHONWARNINGS=ignore PATH="$(abspath $(BIN)):$$PATH" $(abspath $(BIN))/nbgrader
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: setup run test lint lab bench bench-quick soak records page clean
+.PHONY: teach setup run test lint lab bench bench-quick soak records page release grade clean
 
 setup: $(READY)
 
@@ -52,7 +58,7 @@ test: lint
 lint: $(READY)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check labkit tests notebooks/conftest.py
-	$(STRIP) --verify $(NOTEBOOKS)
+	$(STRIP) --verify $(NOTEBOOKS) $(EXERCISES)
 	@! grep -l '<iframe' $(NOTEBOOKS) || { echo "these hold a whole page of labkit: make clean"; exit 1; }
 
 lab: $(READY)
@@ -85,8 +91,24 @@ page: $(READY)
 	  $(CHROMIUM) --headless --hide-scrollbars --window-size=1120,$${shown#*:} --virtual-time-budget=5000 --screenshot=labkit/page/$$notebook.png \
 	    "file://$$newest/page.html#lang=en&model=LSTM" || exit 1; \
 	done
+release: $(READY) teach
+	mkdir -p grading/source/exercises && cp $(EXERCISES) grading/source/exercises
+	$(NBGRADER) generate_assignment exercises --force
+	@echo "Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises."
+
+grade: $(READY) teach
+	@ls grading/submitted/*/exercises/*.ipynb > /dev/null 2>&1 \
+	  || { echo "There are no hand-ins in grading/submitted/STUDENT/exercises."; exit 1; }
+	-@ls grading/submitted | xargs -P $(GRADERS) -I STUDENT sh -c '$(NBGRADER) autograde exercises "--student=STUDENT"'
+	$(NBGRADER) generate_feedback exercises
+	$(NBGRADER) export
+	@echo "Points: grading/grades.csv. What each student was told: grading/feedback/STUDENT/exercises."
+
+teach: $(READY)
+	@$(BIN)/python -c 'import nbgrader' 2> /dev/null || \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[teach]'
 
 clean: $(READY)
-	$(STRIP) $(NOTEBOOKS)
+	$(STRIP) $(NOTEBOOKS) $(EXERCISES)
 	perl -pi -e 's/("display_name": )".*"/$$1"Python 3 (ipykernel)"/' $(NOTEBOOKS)
 	perl -pi -e 's/<iframe title=.{1,2}labkit page.*?<.iframe>//' $(NOTEBOOKS)

@@ -11,6 +11,7 @@ from pathlib import Path
 CJK_FONTS = "CJK|Noto Sans SC|Han Sans|WenQuanYi|PingFang|Hiragino Sans GB|Heiti|YaHei|SimHei"
 NO_FONT = "No Chinese font was found, so figures are in English: install one, like fonts-noto-cjk."
 _language = ["en"]  # of the figures
+_asked = ["en"]  # of plain text, which needs no font
 
 
 def word(english: str, lang: str | None = None) -> str:
@@ -23,6 +24,11 @@ def word(english: str, lang: str | None = None) -> str:
     return _chinese().get(english, english)
 
 
+def asked() -> str:
+    """Return the language last asked for, with a font or without: that of plain text."""
+    return _asked[0]
+
+
 @functools.cache
 def _chinese() -> dict[str, str]:
     return tomllib.loads((Path(__file__).parent / "zh.toml").read_text(encoding="utf-8"))
@@ -32,6 +38,7 @@ def set_language(lang: str) -> str:
     """Label figures in `en` or `zh`; return the language in use, which is `en` without a font."""
     import matplotlib.pyplot as plt
 
+    _asked[0] = lang
     fonts = _chinese_fonts() if lang == "zh" else []
     if lang == "zh" and not fonts:
         print(word(NO_FONT, lang))

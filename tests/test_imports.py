@@ -29,6 +29,7 @@ ALLOWED = {
     "claims": {"data", "language", "machine", "metrics", "models"}
     | {"runs", "settings", "training"},
     "page": {"data", "language", "machine", "metrics", "models", "runs", "training"},
+    "exercises": {"data", "language", "metrics"},
     "cli": {"claims", "data", "machine", "page", "runs", "sweeps"},
 }
 # What a student reads, in this order.
@@ -87,8 +88,8 @@ def test_an_arm_of_the_claims_never_imports_its_verdict():
 def test_the_house_stays_small_enough_to_read():
     lines = {path: path.read_text(encoding="utf-8").splitlines() for path in MODULES}
     assert sum(len(lines[FOLDER / f"{name}.py"]) for name in READ) < 1_500
-    # 4,300 is wanted; the rules of study-2 took 370 lines, the page 190
-    assert sum(map(len, lines.values())) < 5_800
+    # 4,300 is wanted; the rules of study-2 took 370 lines, the page 190, the exercises 1,180
+    assert sum(map(len, lines.values())) < 7_000
     for path, text in lines.items():
         assert len(text) <= 300, path
         assert max(map(len, text), default=0) <= 100, path

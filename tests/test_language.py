@@ -33,6 +33,7 @@ def test_chinese_needs_a_font_and_says_so_without_one(capsys, monkeypatch):
     said = capsys.readouterr().out
     assert said.count("\n") == 1 and "fonts-noto-cjk" in said and "中文字体" in said
     assert language.word("epoch") == "epoch"
+    assert language.asked() == "zh"  # plain text needs no font
 
 
 def test_figures_in_chinese(monkeypatch):

@@ -14,13 +14,14 @@ from labkit.runs import folder, summary
 from labkit.settings import PARAMETERS, from_notebook
 
 FOLDER = Path(__file__).resolve().parent.parent / "notebooks"
-NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
+NOTEBOOKS = [FOLDER / f"{name}.ipynb" for name in PARAMETERS]
 MODELS = {"01_mnist": ["RNN", "LSTM", "LeNet"], "02_imdb": ["linear", "RNN", "LSTM"]}
 CHECK = "nbval-check-output"
 
 
-def test_there_are_two():
-    assert [path.stem for path in NOTEBOOKS] == list(PARAMETERS)
+def test_there_are_two_and_the_exercises_to_each():
+    found = {path.stem for path in FOLDER.glob("*.ipynb")}
+    assert found == {name + kind for name in PARAMETERS for kind in ("", "_exercises")}
 
 
 @pytest.fixture(params=NOTEBOOKS, ids=lambda path: path.stem)

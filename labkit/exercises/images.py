@@ -1,0 +1,188 @@
+"""The exercises on images, sizes and the loss: what is right, and what is often written.
+
+Where PyTorch has the function, PyTorch is right. wrong.toml says what each wrong answer is told.
+Shapes: N digits, T rows, D pixels a row, C channels or classes; all unequal.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+from labkit.exercises.judge import Exercise, normal
+
+
+def _normalise(images, train):
+    train = train.double() / 255
+    return (images / 255 - train.mean()) / train.std()
+
+
+def _draw_bytes():
+    generator = torch.Generator().manual_seed(0)
+    train = torch.randint(0, 130, (60, 8, 9), generator=generator).byte()
+    digits = torch.randint(0, 90, (5, 8, 9), generator=generator).byte()
+    return [(torch.tensor([[[0, 255], [3, 20]], [[7, 0], [0, 9]]]).byte(), train), (digits, train)]
+
+
+NORMALISE = Exercise(
+    name="normalise",
+    points=2,
+    reference=_normalise,
+    draw=_draw_bytes,
+    wrong={
+        "images_in_bytes": lambda images, train: _normalise(images.double() * 255, train),
+        "statistics_in_bytes": lambda images, train: (
+            (images / 255 - train.double().mean()) / train.double().std()
+        ),
+        "own_statistics": lambda images, train: _normalise(images, images),
+        "each_image": lambda images, train: torch.stack([_normalise(one, one) for one in images]),
+        "variance": lambda images, train: _normalise(images, train) / (train / 255).std(),
+        "mean_only": lambda images, train: _normalise(images, train) * (train / 255).std(),
+        "scaled_only": lambda images, train: images / 255,
+    },
+    tolerance=1e-3,  # the standard deviation of n and that of n - 1 are both fine
+)
+
+
+def _num_parameters(cell, input_size, hidden_size, num_layers, num_classes):
+    rnn = getattr(nn, cell)(input_size, hidden_size, num_layers)
+    head = nn.Linear(hidden_size, num_classes)
+    return sum(weight.numel() for weight in (*rnn.parameters(), *head.parameters()))
+
+
+def _count(gates=4, biases=2, states=True, head=1, head_bias=1, alike=False):
+    def count(cell, input_size, hidden_size, num_layers, num_classes):
+        times = gates if cell == "LSTM" else 1
+        sizes = [input_size] + [input_size if alike else hidden_size] * (num_layers - 1)
+        a_unit = [size + states * hidden_size + biases for size in sizes]
+        total = sum(times * hidden_size * size for size in a_unit)
+        return total + head * num_classes * (hidden_size + head_bias)
+
+    return count
+
+
+COUNT = Exercise(
+    name="num_parameters",
+    points=4,
+    reference=_num_parameters,
+    draw=lambda: [("RNN", 3, 5, 1, 4), ("LSTM", 3, 5, 1, 4), ("LSTM", 32, 128, 2, 10)],
+    wrong={
+        "one_gate": _count(gates=1),
+        "three_gates": _count(gates=3),
+        "one_bias": _count(biases=1),
+        "no_bias": _count(biases=0, head_bias=0),
+        "no_state_weights": _count(states=False),
+        "no_head": _count(head=0),
+        "no_head_bias": _count(head_bias=0),
+        "layers_alike": _count(alike=True),
+    },
+)
+
+
+def _convolve(image, kernel, bias, padding):
+    return F.conv2d(image[None], kernel[None], bias.view(1), padding=padding)[0, 0]
+
+
+CONVOLVE = Exercise(
+    name="convolve",
+    points=6,
+    reference=_convolve,
+    draw=lambda: [
+        (*normal(c, (c, 6, 7), (c, k, k), ()), padding)
+        for c, k, padding in [(1, 3, 1), (3, 5, 2), (2, 3, 0)]
+    ],
+    wrong={
+        "flipped": lambda i, k, b, p: _convolve(i, k.flip(1, 2), b, p),
+        "turned": lambda i, k, b, p: _convolve(i, k.transpose(1, 2), b, p),
+        "no_border": lambda i, k, b, p: _convolve(i, k, b, 0),
+        "averaged": lambda i, k, b, p: _convolve(i, k / len(i), b, p),
+        "first_channel": lambda i, k, b, p: _convolve(i[:1], k[:1], b, p),
+        "no_bias": lambda i, k, b, p: _convolve(i, k, b * 0, p),
+        "bias_for_each": lambda i, k, b, p: _convolve(i, k, b * len(i), p),
+    },
+)
+
+
+def _cross_entropy(logits, y):
+    return F.cross_entropy(logits, y)
+
+
+def _draw_logits():
+    (a, b, c) = normal(0, (1, 3), (4, 3), (2, 5))
+    return [
+        (a, torch.tensor([1])),
+        (b, torch.tensor([2, 0, 0, 1])),
+        (1000 * c, torch.tensor([4, 2])),
+    ]
+
+
+CROSS_ENTROPY = Exercise(
+    name="cross_entropy",
+    points=4,
+    reference=_cross_entropy,
+    draw=_draw_logits,
+    wrong={
+        "softmax_twice": lambda logits, y: F.cross_entropy(logits.softmax(1), y),
+        "sum": lambda logits, y: F.cross_entropy(logits, y, reduction="sum"),
+        "unstable": lambda logits, y: (
+            (logits.exp().sum(1).log() - logits[torch.arange(len(y)), y]).mean()
+        ),
+        "no_minus": lambda logits, y: -F.cross_entropy(logits, y),
+        "over_classes_too": lambda logits, y: F.cross_entropy(logits, y) / logits.shape[1],
+        "surest_class": lambda logits, y: F.cross_entropy(logits, logits.argmax(1)),
+        "wrong_axis": lambda logits, y: F.nll_loss(logits.log_softmax(0), y),
+        "not_normalised": lambda logits, y: F.nll_loss(logits, y),
+    },
+)
+
+
+def _disturb(images, seed, paper, k):
+    permuted = images.flatten(1)[:, _order(images[0].numel(), seed)].view_as(images)
+    blank = images.new_full((len(images), k, images.shape[2]), paper)
+    return permuted, torch.cat([images, blank], 1)
+
+
+def _order(size, seed):
+    return torch.randperm(size, generator=torch.Generator().manual_seed(seed))
+
+
+def _each_its_own(images, seed):
+    generator = torch.Generator().manual_seed(seed)
+    orders = [torch.randperm(image.numel(), generator=generator) for image in images]
+    return torch.stack([x.flatten()[k].view_as(x) for x, k in zip(images, orders, strict=True)])
+
+
+DISTURB = Exercise(
+    name="disturb",
+    points=4,
+    reference=_disturb,
+    draw=lambda: [
+        (*normal(n, (n, t, d)), 10 + n, -0.42, k) for n, t, d, k in [(2, 2, 3, 1), (3, 5, 4, 2)]
+    ],
+    wrong={
+        "each_its_own": lambda images, seed, paper, k: (
+            _each_its_own(images, seed),
+            _disturb(images, seed, paper, k)[1],
+        ),
+        "rows_only": lambda images, seed, paper, k: (
+            images[:, _order(images.shape[1], seed)],
+            _disturb(images, seed, paper, k)[1],
+        ),
+        "digits_only": lambda images, seed, paper, k: (
+            images[_order(len(images), seed)],
+            _disturb(images, seed, paper, k)[1],
+        ),
+        "before": lambda images, seed, paper, k: (
+            _disturb(images, seed, paper, k)[0],
+            _disturb(images.flip(1), seed, paper, k)[1].flip(1),
+        ),
+        "zeros": lambda images, seed, paper, k: _disturb(images, seed, 0.0, k),
+        "both_at_once": lambda images, seed, paper, k: (
+            _disturb(images, seed, paper, k)[0],
+            _disturb(_disturb(images, seed, paper, k)[0], seed, paper, k)[1],
+        ),
+    },
+)
+
+EXERCISES = (NORMALISE, COUNT, CONVOLVE, CROSS_ENTROPY, DISTURB)

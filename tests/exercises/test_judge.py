@@ -1,0 +1,177 @@
+"""The four outcomes, and what they say: of answers that no list foresees."""
+
+import contextlib
+import io
+import sys
+import warnings
+
+import pytest
+import torch
+
+from labkit import language
+from labkit.exercises import EXERCISES, check, judge
+from labkit.exercises.compare import differences, same, table
+
+
+@pytest.fixture(params=["en", "zh"])
+def lang(request, monkeypatch):
+    monkeypatch.setattr(language, "_asked", [request.param])
+    return request.param
+
+
+def right(x, h, W_ih, b_ih, W_hh, b_hh):
+    return torch.tanh(x @ W_ih.T + b_ih + h @ W_hh.T + b_hh)
+
+
+def not_implemented(*given):
+    raise NotImplementedError()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [not_implemented, lambda *given: ..., lambda *given: None],
+    ids=["raises", "…", "None"],
+)
+def test_nothing_there_is_not_attempted(answer):
+    verdict = check("elman_step", answer)
+    assert verdict.outcome == "not attempted" and verdict == 0
+
+
+def test_an_error_comes_with_its_line_and_the_shapes_of_the_call():
+    def answer(x, h, W_ih, b_ih, W_hh, b_hh):
+        y = x @ W_ih.T
+        return y.tanhh()
+
+    verdict = check("elman_step", answer)
+    assert verdict.outcome == "raised" and verdict == 0
+    assert "AttributeError" in verdict.said and "in the line `return y.tanhh()`" in verdict.said
+    assert "W_ih  (2, 3)" in verdict.said and "ours" not in verdict.said
+
+
+@pytest.mark.parametrize("answer", [None, 3, lambda: 1], ids=["None", "a number", "no arguments"])
+def test_what_cannot_be_called_is_an_error_of_the_answer(answer):
+    verdict = check("elman_step", answer)
+    assert verdict.outcome == "raised" and "TypeError" in verdict.said
+
+
+def test_an_unknown_mistake_shows_the_smallest_inputs_that_fail_and_both_results():
+    verdict = check("elman_step", lambda *given: right(*given) + 0.25)
+    assert verdict.outcome == "wrong" and verdict == 0
+    assert "exact: no · to 1e-06: no · largest difference: 0.25" in verdict.said
+    x, *_ = EXERCISES["elman_step"].draw()[0]
+    assert str(x.tolist()) in verdict.said and "yours" in verdict.said and "ours" in verdict.said
+
+
+def test_only_the_larger_case_fails_and_it_is_the_one_shown():
+    def answer(*given):
+        return right(*given) * (1 if len(given[0]) == 1 else 2)
+
+    assert "x      (4, 5)" in check("elman_step", answer).said
+
+
+def test_another_shape_or_kind_is_said():
+    for answer in (lambda *given: right(*given).T, lambda *given: "tanh"):
+        assert "The shapes differ, or the kinds." in check("elman_step", answer).said
+
+
+def test_changed_inputs_cost_half_and_are_named():
+    """Reference: a step that is right, but leaves its result in h."""
+
+    def answer(x, h, *weights):
+        return h.copy_(right(x, h, *weights))
+
+    verdict = check("elman_step", answer)
+    assert verdict.outcome == "wrong" and verdict == 2
+    assert "You changed an input in place: `h`." in verdict.said
+
+
+def test_inputs_that_the_right_answer_changes_too_may_change():
+    verdict = check("train", EXERCISES["train"].reference)  # training changes the model
+    assert verdict.outcome == "right"
+
+
+def test_randomness_is_said():
+    verdict = check("elman_step", lambda x, h, *rest: right(x, torch.randn_like(h), *rest))
+    assert "something in it is random" in verdict.said and verdict == 0
+
+
+def test_float32_is_near_enough_and_says_so():
+    verdict = check("elman_step", lambda *given: right(*given).float())
+    assert verdict.outcome == "right" and "exact: no · to 1e-06: yes" in verdict.said
+
+
+def test_nothing_goes_to_stderr():
+    """nbgrader gives 0 points for a cell that writes there, though the answer is right."""
+
+    def answer(*given):
+        warnings.warn("a library's warning", stacklevel=1)
+        print("a note", file=sys.stderr)
+        return right(*given)
+
+    with contextlib.redirect_stderr(io.StringIO()) as stderr:
+        assert check("elman_step", answer).outcome == "right"
+    assert stderr.getvalue() == ""
+
+
+def test_a_check_leaves_the_random_numbers_of_the_notebook_alone():
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    check("train", EXERCISES["train"].reference)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_verdict_is_points_as_text_and_words_as_markdown():
+    """Reference: nbgrader reads `text/plain` of the cell's value as points."""
+    verdict = check("elman_step", EXERCISES["elman_step"].wrong["no_bias"])
+    assert repr(verdict) == "2.0" and float(repr(verdict)) == verdict
+    assert verdict._repr_markdown_().startswith("**elman_step: wrong** · 2 of 4 points")
+
+
+def test_two_mistakes_at_once_are_both_named_and_both_cost():
+    verdict = check("pool", EXERCISES["pool"].wrong["mean_over_width+zeros_win"])
+    words = judge.words()["pool"]
+    assert (
+        words["mean_over_width"]["en"] in verdict.said and words["zeros_win"]["en"] in verdict.said
+    )
+    assert verdict == 4 * (1 - 0.25 - 0.5)
+
+
+def test_every_outcome_speaks_both_languages(lang):
+    answers = [
+        right,
+        not_implemented,
+        lambda x: x,
+        lambda *given: 2 * right(*given),
+        lambda *given: right(*given).T,
+        lambda x, h, *weights: h.copy_(right(x, h, *weights)),
+        lambda x, *rest: right(torch.randn_like(x), *rest),
+        EXERCISES["elman_step"].wrong["no_bias"],
+    ]
+    english = "points Your You yours ours exact largest wrong right raised Two shapes".split()
+    for answer in answers:
+        said = check("elman_step", answer).said.replace("more", "")
+        found = {word for word in english if word in said.split("`")[0] + said.split("```")[-1]}
+        assert bool(found) == (lang == "en"), said
+
+
+@pytest.mark.parametrize(
+    "a, b, agree",
+    [
+        (torch.tensor(1.0), 1.0, True),
+        (torch.tensor([1.0]), 1.0, False),
+        ([1, 2], (1, 2), True),
+        ([1, 2], [1, 2, 3], False),
+        ({"a": 1, "b": 2}, {"b": 2, "a": 1}, True),
+        ({"a": 1}, {"b": 1}, False),
+        ("a", "a", True),
+        ("1", 1, False),
+        (torch.tensor([float("nan")]), torch.tensor([float("nan")]), True),
+        (ValueError("a"), ValueError("a"), True),
+        (ValueError("a"), TypeError("a"), False),
+        (None, 0, False),
+    ],
+)
+def test_what_agrees(a, b, agree):
+    assert same(a, b, 1e-6) is agree and same(b, a, 1e-6) is agree
+    assert differences([a], [b], 1e-6) and table({"a": a, "b": b})  # whatever it is, it is shown
