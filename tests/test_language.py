@@ -72,6 +72,6 @@ def test_tables_and_summary_in_chinese():
         said = table.to_string()
         assert re.search("[一-鿿]", said) and not english(said), said
     first, *rest = summary.report(result, "zh").split("\n", 1)
-    assert english(first) == {"imdb", "full", "CPU", "threads", "torch"}  # what was recorded
+    assert english(first) == {"imdb", "full", "CPU", "torch"}  # what was recorded
     digests = {word for word in english(rest[0]) if re.fullmatch("[0-9a-f]{1,12}", word)}
     assert english(rest[0]) == digests, rest
