@@ -211,17 +211,16 @@ def with_readout(model: TextClassifier, readout: str, part: imdb.Split) -> TextC
 
 
 @torch.no_grad()
-def through_padding(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return the logits of texts (N, T) with so many paddings behind them: (counts, N)."""
-    lengths = torch.full((len(ids),), ids.shape[1])
-    return torch.stack([model(_pad(ids, count), lengths)[:, 0] for count in paddings])
+def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
+    """Return a text's logit (1, T) after each of its words, then with so many paddings behind."""
+    read = [ids[:, : k + 1] for k in range(ids.shape[1])]
+    logits = [model(words, torch.tensor([words.shape[1]])) for words in read]
+    more = [model(_pad(ids, count), torch.tensor([ids.shape[1]])) for count in paddings]
+    return torch.cat(logits + more)[:, 0]  # (T + paddings,)
 
 
 def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return ‖∂logit/∂e‖ of texts (N, T), e the last word's vector, with so many paddings behind.
-
-    Its mean over the texts, for each count of paddings.
-    """
+    """Return ‖∂logit/∂e‖, e the last word's vector, behind each of `paddings`: mean of (N, T)."""
     lengths, norms = torch.full((len(ids),), ids.shape[1]), []
     for count in paddings:
         vectors = []  # of the words and the paddings
@@ -239,13 +238,12 @@ def _pad(ids: Tensor, count: int) -> Tensor:
 
 def accuracy_by_length(
     model: TextClassifier, part: imdb.Split, edges: Sequence[int]
-) -> list[tuple[int, float]]:
-    """Return number and accuracy of the reviews from one edge to below the next, by their words."""
+) -> list[float]:
+    """Return the accuracy on the reviews of so many words: from one edge to below the next."""
     logits = training.predict(model, _as_read(model, part))
     right = (metrics.predictions(logits) == part.y).double()
     place = torch.bucketize(part.num_words, torch.tensor(edges), right=True)
-    inside = [right[place == k] for k in range(1, len(edges))]
-    return [(len(each), float(each.mean())) for each in inside]
+    return [float(right[place == k].mean()) for k in range(1, len(edges))]
 
 
 def _as_read(model: TextClassifier, part: imdb.Split) -> imdb.Split:
