@@ -59,15 +59,15 @@ def gradient_flow(before: Mapping[str, Sequence[Tensor]], after: Found, one: Fou
     for name in after:
         colour, line = STYLES[name]
         for k, norms in enumerate(before[name]):
-            label = None if k else _halving(name, norms)
-            left.plot(norms, line, color=colour, alpha=0.7, label=label)
-        right.plot(one[name], line, color=colour, linewidth=0.7, alpha=0.7)
+            label = "" if k else _halving(name, norms)  # one name for all seeds
+            left.plot(norms, line, color=colour, label=label)
+        right.plot(one[name], line, color=colour, linewidth=0.7)
         right.plot(after[name], line, color=colour, label=_halving(name, after[name]))
-    left.set(title=word("before training"), ylabel=word("norm of ∂loss/∂h"), yscale="log")
-    right.set(title=word("after training (thin: one digit)"))
-    for ax in (left, right):
-        ax.set_xlabel(word("row (step)"))
+    for ax, title in ((left, "before training"), (right, "after training (thin: one digit)")):
+        _powers_of_ten(ax)
+        ax.set(title=word(title), xlabel=word("row (step)"))
         ax.legend(frameon=False)
+    left.set_ylabel(word("norm of ∂loss/∂h"))
     return figure
 
 
@@ -88,14 +88,12 @@ def assumptions(digits: Found, accuracies: Mapping[str, Mapping[str, float]]) ->
     figure, axes = _panels(2, len(digits), 4, height_ratios=[1.3, 1])
     for (above, below), (name, digit) in zip(axes.T, digits.items(), strict=True):
         above.imshow(digit, cmap="gray_r")
-        above.set_title(word(name), fontsize=10)
-        above.set(xticks=[], yticks=[])
+        above.set(xticks=[], yticks=[], title=word(name))
         seaborn.despine(ax=above, top=False, right=False)
         found = accuracies[name]
-        heights = [np.nan_to_num(value) for value in found.values()]
-        bars = below.bar(list(found), heights, color=[STYLES[model][0] for model in found])
-        texts = ["–" if np.isnan(value) else f"{value:.0%}" for value in found.values()]
-        below.bar_label(bars, texts, padding=1, fontsize=8)
+        colours = [STYLES[model][0] for model in found]
+        bars = below.bar(list(found), list(found.values()), color=colours)  # no bar for NaN
+        below.bar_label(bars, fmt="{:.0%}", padding=1, fontsize=8)
         below.axhline(0.1, color="0.4", linewidth=0.8, linestyle=":")
         below.tick_params(axis="x", labelsize=8)
         below.set(ylim=(0, 1.15), yticks=[])
@@ -111,13 +109,13 @@ def lstm_gates(one: Tensor, mean: Tensor, held: Mapping[tuple[str, float], float
     figure, ((left, middle, right),) = _panels(1, 3, 3.6, width_ratios=[1, 1, 0.9])
     forget = one[:, GATES.index("forget")]  # (T, H)
     shown = forget[:, forget.mean(dim=0).argsort()].T
-    image = left.imshow(shown, cmap="viridis", vmin=0, vmax=1, aspect="auto")
+    image = left.imshow(shown, cmap=plt.get_cmap("viridis", 10), vmin=0, vmax=1, aspect="auto")
     left.set(title=word("forget gate, one digit"), ylabel=word("unit, sorted by its mean"))
     figure.colorbar(image, ax=left, label=word("0: closed, 1: open"))
     for gate, (colour, line) in GATE_STYLES.items():
         k = GATES.index(gate)
         middle.plot(mean[:, k], line, color=colour, label=word(gate))
-        middle.plot(one[:, k].mean(dim=1), line, color=colour, linewidth=0.7, alpha=0.7)
+        middle.plot(one[:, k].mean(dim=1), line, color=colour, linewidth=0.7)
     middle.set(title=word("mean of all units (thin: that digit)"), ylim=(0, 1))
     middle.legend(frameon=False)
     for ax in (left, middle):
@@ -139,8 +137,7 @@ def misread(x: Tensor, y: Tensor, logits: Found, tests: Mapping[str, Mapping]) -
     figure, axes = _panels(len(logits), num + 1, 1.75 * len(logits), width_ratios=[1] * num + [2.2])
     for row, (name, each) in zip(axes, logits.items(), strict=True):
         for ax in row[:num]:
-            ax.set(xticks=[], yticks=[])
-            seaborn.despine(ax=ax, left=True, bottom=True)
+            ax.set(xticks=[], yticks=[], frame_on=False)
         for ax, k in zip(row, alone[name][:num].tolist(), strict=False):
             sure, answer = each[k].softmax(dim=0).max(dim=0)
             ax.imshow(x[k], cmap="gray_r")
@@ -156,18 +153,15 @@ def misread(x: Tensor, y: Tensor, logits: Found, tests: Mapping[str, Mapping]) -
     return figure
 
 
-def padding(
-    words: Sequence[str], paddings: Sequence[int], edges: Sequence[int], found: Mapping
-) -> Figure:
+def padding(words: list[str], paddings: Sequence[int], edges: Sequence[int], found: dict) -> Figure:
     """Draw what padding does to one sentence, to reviews by their length, and to the gradient.
 
-    found: (model, read-out) → its `logit` along the words and then behind `paddings`, `accuracy`
-    of reviews by length and `gradient` behind `paddings`.
+    found: (model, read-out) → what three probes found: `logit`, `accuracy` and `gradient`.
     """
     models = list(dict.fromkeys(name for name, _ in found))
     figure, axes = _panels(len(models), 3, 3 * len(models), width_ratios=[1.7, 1, 1])
     bins = [f"{low}–{high - 1}" for low, high in zip(edges[:-2], edges[1:-1], strict=True)]
-    places = np.arange(len(words) + len(paddings))
+    places = range(len(words) + len(paddings))
     for (name, readout), each in found.items():
         left, middle, right = axes[models.index(name)]
         colour, line = READOUTS[readout]
@@ -179,13 +173,13 @@ def padding(
         left.axvspan(len(words) - 0.5, places[-1] + 0.5, color="0.93", zorder=0)
         left.set(title=name, xlabel=word("words, then paddings (grey)"), ylabel=word("logit"))
         left.set_xticks(places, [*words, *(f"+{n}" for n in paddings)], rotation=90, fontsize=8)
-        for ax, chance in ((left, 0), (middle, 0.5)):
-            ax.axhline(chance, color="0.6", linewidth=0.8)
         middle.set(xlabel=word("words in a review"), ylabel=word("accuracy"))
         middle.tick_params(axis="x", labelsize=8)
-        _percent(middle)
-        right.set(xlabel=word("paddings behind the last word"), yscale="log")
+        right.set_xlabel(word("paddings behind the last word"))
         right.set_title(word("its gradient (1: no padding)"), fontsize=10)
+        _percent(middle)
+        _powers_of_ten(right)
+        left.axhline(0, color="0.6", linewidth=0.8)
     axes[0, 0].legend(frameon=False)
     return figure
 
@@ -197,9 +191,8 @@ def sentence(found: Mapping) -> Figure:
     """
     words = found["words"]
     figure, ((above,), (below,)) = _panels(2, 1, 1.6 + 0.8 * len(found["running"]), sharex=True)
-    titles = {"running": "running logit: above 0 is positive"}
-    titles["contribution"] = "contribution: logit lost without the word"
-    for ax, (what, title) in zip((above, below), titles.items(), strict=True):
+    titles = ("running logit: above 0 is positive", "contribution: logit lost without the word")
+    for ax, what, title in zip((above, below), ("running", "contribution"), titles, strict=True):
         values = np.stack([each.numpy() for each in found[what].values()])
         scale = abs(values).max(axis=1, keepdims=True).clip(1e-9)
         how = {"xticklabels": words, "yticklabels": list(found[what]), "linewidths": 0.5}
@@ -252,6 +245,13 @@ def _panels(rows: int, columns: int, height: float, **how) -> tuple[Figure, np.n
     figure, axes = plt.subplots(rows, columns, **how)
     seaborn.despine(figure)
     return figure, axes
+
+
+def _powers_of_ten(ax) -> None:
+    raised = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+    ax.set_yscale("log")
+    ax.yaxis.set_major_formatter(lambda y, _: "10" + f"{np.log10(y):.0f}".translate(raised))
+    ax.yaxis.set_minor_formatter("")
 
 
 def _percent(ax) -> None:

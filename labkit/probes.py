@@ -87,7 +87,8 @@ def half_life(norms: Tensor) -> float:
     Negative: it doubles over so many.
     """
     logs = norms.double().clamp(min=1e-30).log2().numpy()
-    return float(1 / np.polyfit(np.arange(len(logs)), logs, 1)[0])
+    slope = float(np.polyfit(np.arange(len(logs)), logs, 1)[0])
+    return 1 / slope if slope else math.inf
 
 
 def broken(x: Tensor, seed: int = 0) -> dict[str, Tensor]:

@@ -88,7 +88,7 @@ def test_an_arm_of_the_claims_never_imports_its_verdict():
 def test_the_house_stays_small_enough_to_read():
     lines = {path: path.read_text(encoding="utf-8").splitlines() for path in MODULES}
     assert sum(len(lines[FOLDER / f"{name}.py"]) for name in READ) < 1_500
-    assert sum(map(len, lines.values())) < 5_761  # may only fall: 4,300 is wanted
+    assert sum(map(len, lines.values())) < 5_760  # may only fall: 4,300 is wanted
     for path, text in lines.items():
         assert len(text) <= 300, path
         assert max(map(len, text), default=0) <= 100, path
