@@ -13,6 +13,8 @@ from labkit.data import imdb, mnist, words
 from labkit.models import linear
 from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
 
+WORDS = ("bad", "awful", "film", "the", "plot", "actor", "good", "great")
+
 X = torch.randn(4, 32, 32, generator=torch.Generator().manual_seed(0))
 Y = torch.tensor([1, 2, 3, 3])
 
@@ -187,16 +189,21 @@ def forgetful(readout="last"):
     return model
 
 
-def test_padding_hides_a_review_from_a_net_that_forgets(tiny_reviews):
-    """Reference: the last word is the label; a net without memory has it only when there."""
-    part = tiny_reviews.train
+def test_padding_hides_a_review_from_a_net_that_forgets():
+    """Reference: the last word is the label; a net without memory has it only when there.
+
+    One long review among 300 of one word: all are padded to its length, whatever their batch.
+    """
+    texts = ["good", "bad"] * 150 + ["film film film good"]
+    y = np.array([1, 0] * 150 + [1])
+    part = imdb.encode(texts, y, words.Vocabulary(WORDS), max_len=50)
     accuracy = {}
-    for readout in ("last", "padded"):
+    for readout in ("last", "pool", "padded"):
         model = probes.with_readout(forgetful(), readout, part)
-        (accuracy[readout],) = probes.accuracy_by_length(model, part, [1, 12])
-    assert accuracy["last"] == 1 and accuracy["padded"] < 0.7
-    again = probes.with_readout(forgetful(), "pool", part)
-    assert again.head.in_features == 24 and probes.accuracy(again, part) == 1
+        accuracy[readout] = probes.accuracy_by_length(model, part, [1, 2, 9])
+        assert model.head.in_features == (24 if readout == "pool" else 8)
+    assert accuracy["last"] == accuracy["pool"] == [1, 1]
+    assert accuracy["padded"] == [0.5, 1]
 
 
 def test_the_last_words_gradient_halves_with_each_padding():
@@ -220,7 +227,7 @@ def test_the_last_words_gradient_halves_with_each_padding():
 def test_cut_reviews_are_those_encoded_so(tiny_reviews, tail):
     """Reference: the encoding that a run with this max_len and tail makes."""
     part, index = tiny_reviews.train, torch.arange(10)
-    found = probes.first(probes.cut(part, 4, tail), 10)
+    found = probes.first(probes.cut(probes.cut(part, 2), 4, tail), 10)  # as if cut before
     expected = imdb.encode(
         part.texts[:10], np.zeros(10), tiny_reviews.vocabulary, 4, round(tail * 4)
     )
