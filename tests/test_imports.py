@@ -24,6 +24,8 @@ ALLOWED = {
     "tables": {"language", "metrics"},
     "display": set(),
     "figures": {"display", "language"},
+    "probe_figures": {"figures", "language", "probes"},
+    "probes": {"data", "metrics", "models", "training"},
     "runs": {"language", "machine", "metrics", "models", "tables", "training"},
     "sweeps": {"machine", "runs", "settings"},
     "claims": {"data", "language", "machine", "metrics", "models"}
@@ -35,7 +37,7 @@ ALLOWED = {
 # What a student reads, in this order.
 READ = [
     *("settings", "data/mnist", "data/words", "data/imdb", "models/classifiers"),
-    *("models/embeddings", "models/linear", "training", "metrics", "tables", "figures"),
+    *("models/embeddings", "models/linear", "training", "metrics", "probes"),
 ]
 
 
@@ -88,8 +90,9 @@ def test_an_arm_of_the_claims_never_imports_its_verdict():
 def test_the_house_stays_small_enough_to_read():
     lines = {path: path.read_text(encoding="utf-8").splitlines() for path in MODULES}
     assert sum(len(lines[FOLDER / f"{name}.py"]) for name in READ) < 1_500
-    # 4,300 is wanted; the rules of study-2 took 370 lines, the page 190, the exercises 1,180
-    assert sum(map(len, lines.values())) < 7_000
+    # 4,300 is wanted; the rules of study-2 took 370 lines, the page 190, the exercises 1,180,
+    # the probes and their figures 510
+    assert sum(map(len, lines.values())) < 7_510
     for path, text in lines.items():
         assert len(text) <= 300, path
         assert max(map(len, text), default=0) <= 100, path

@@ -22,7 +22,7 @@ from labkit.runs import checkpoints, summary
 from labkit.runs.checkpoints import CheckpointError, Checkpoints, read_state, write_state
 from labkit.training import Run, TrainingConfig
 
-FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png")
+FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png", "probe_*.png")
 # Where a result lies, whether it is made again, and how it is labelled make no other run.
 NOT_OF_THE_RUN = ("run_dir", "fresh", "lang", "asked")
 # A finished run may be looked at elsewhere; one that is only begun trains its models anew there.
