@@ -195,7 +195,7 @@ def _rows(found: pandas.DataFrame) -> str:
 
 
 def write() -> None:
-    """Put the tables into README.md and claims.png beside the records, and renew ledger.json.
+    """Put tables into README.md and two figures beside the records, and renew ledger.json.
 
     Raises ValueError outside a checkout, and if the README has lost its marks.
     """
@@ -213,5 +213,8 @@ def write() -> None:
     content = {"claims_sha256": plan.plan()["sha256"], "claims": finite}
     files.write_json(ledger.SHIPPED, content)
     files.write_text(readme, new)
-    save = functools.partial(figure.claim_dots(entries).savefig, dpi=150, format="png")
-    files.write_whole(plan.RECORDS / "claims.png", save)
+    drawn = {"claims.png": figure.claim_dots(entries), "curves.png": figure.validation_curves()}
+    for name, one in drawn.items():
+        files.write_whole(
+            plan.RECORDS / name, functools.partial(one.savefig, dpi=150, format="png")
+        )

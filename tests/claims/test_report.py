@@ -69,7 +69,8 @@ def test_write_renews_the_files_beside_the_records(write, record):
     stored = json.loads(ledger.SHIPPED.read_text(encoding="utf-8"))
     part = stored["claims"][1]["parts"][0]
     assert part["low"] is None, "what has not run has no interval, and JSON no infinity"
-    assert (plan.RECORDS / "claims.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("claims.png", "curves.png"):
+        assert (plan.RECORDS / name).read_bytes().startswith(b"\x89PNG")
 
 
 def test_write_ends_with_one_sentence_where_it_cannot(write, record, monkeypatch):
