@@ -82,14 +82,18 @@ def build(arm: str, data: Data, seed: int, budget: str = "report") -> nn.Module:
     sizes |= {name: how[name] for name in ("embedding_dim", "between", "readout")}
     model = classifiers.TextClassifier(how["architecture"], len(data.vocabulary), **sizes)
     model.embedding.weight.data.mul_(how["embedding_std"] / 0.1)  # which is the course's own
+    if "forget_bias" in how:
+        for layer in model.forward_layers:  # PyTorch adds two biases; gates: input, forget, …
+            layer.bias_hh_l0.data[how["hidden_size"] : 2 * how["hidden_size"]] = how["forget_bias"]
     return model
 
 
 def config(arm: str, seed: int, budget: str) -> TrainingConfig:
-    """Return how an arm is trained: as in the report, by Adam at a constant rate."""
+    """Return how an arm is trained: by Adam at a constant rate, as in the report."""
     how = plan.settings(arm, budget)
     sizes = (how["num_epochs"], how["batch_size"], how["learning_rate"])
-    return TrainingConfig(*sizes, seed, settings.choose_device("auto"))
+    device, clip_norm = settings.choose_device("auto"), how.get("clip_norm", 0.0)
+    return TrainingConfig(*sizes, seed, device, clip_norm=clip_norm)
 
 
 def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None) -> Run:

@@ -38,10 +38,10 @@ def default_budget() -> str:
 def missing(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> list[tuple[str, int]]:
     """Return the cells that these claims (none: all) need and that have no record, seed by seed.
 
-    num_seeds: only the first so many; the budget's if None.
+    ids: of claims, or names of arms. num_seeds: only the first so many; the budget's if None.
     """
-    chosen = [plan.claim(id) for id in ids] or plan.plan()["claims"]
-    needed = {arm for claim in chosen for arm in plan.arms_of(claim)}
+    chosen = ids or [claim["id"] for claim in plan.plan()["claims"]]
+    needed = {arm for id in chosen for arm in plan.arms_of_id(id)}
     there = {(record["arm"], record["seed"]) for record in plan.records(budget)}
     seeds = range(num_seeds or plan.plan()["budgets"][budget]["seeds"])
     cells = [(arm, seed) for seed in seeds for arm in plan.plan()["arms"] if arm in needed]

@@ -22,12 +22,15 @@ RECORDS = paths.ROOT / "data" / "study"
 def plan() -> dict:
     """Return what claims.toml says: budgets, arms with all settings, claims, and a SHA-256.
 
-    That is of the arms and claims: a further budget leaves the records of another as they are.
+    That is of the claims and their arms: a further budget, or an arm of no claim, leaves the
+    records of others as they are.
     """
     read = tomllib.loads(CLAIMS.read_text(encoding="utf-8"))
     read["arms"] = {name: read["common"][arm["data"]] | arm for name, arm in read["arms"].items()}
-    tested = json.dumps([read["arms"], read["claims"]], sort_keys=True)
-    return read | {"sha256": hashlib.sha256(tested.encode()).hexdigest()}
+    used = {arm for claim in read["claims"] for arm in arms_of(claim)}
+    tested = [{arm: read["arms"][arm] for arm in used}, read["claims"]]
+    content = json.dumps(tested, sort_keys=True)
+    return read | {"sha256": hashlib.sha256(content.encode()).hexdigest()}
 
 
 def claim(id: str) -> dict:
@@ -54,6 +57,11 @@ def arms_of(claim: dict) -> list[str]:
     """Return the arms that a claim compares, each once."""
     compared = [each for side in comparisons(claim) for each in side]
     return list(dict.fromkeys(arm for each in compared for arm in each["a"] + each["b"]))
+
+
+def arms_of_id(id: str) -> list[str]:
+    """Return the arms of a claim, or the one arm of this name. Raises ValueError for neither."""
+    return [id] if id in plan()["arms"] else arms_of(claim(id))
 
 
 def record_path(arm: str, seed: int, budget: str) -> Path:

@@ -12,7 +12,7 @@ import numpy as np
 import pandas
 from scipy.stats import binomtest
 
-from labkit.claims import ledger, measures, plan
+from labkit.claims import ledger, measures, plan, statistics
 from labkit.language import word
 from labkit.machine import files, paths
 
@@ -115,6 +115,20 @@ def compared(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             row["claimed"] = word(f"{{a}} {each['claimed']} than {{b}}", lang).format(a=a, b=b)
             row |= {"difference": f"{each['mean']:+.4f}", "95 % interval": _interval(each)}
             rows.append(row | {"seeds won": _won(each, lang)})
+    return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
+
+
+def lottery(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
+    """Return one row a claim of two sides: how often fewer seeds would name another winner."""
+    rows = []
+    for entry in entries:
+        part = ledger.deciding(entry)
+        if not (part["b"] and len(part["seeds"]) >= 3):
+            continue
+        row = {"id": entry["id"], "measure": word(part["measure"], lang)}
+        for size, name in ((1, "one seed against one"), (3, "three against three")):
+            row[name] = f"{statistics.lottery(part['values'], size):.0%}"
+        rows.append(row)
     return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
 
 

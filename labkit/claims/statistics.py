@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -84,3 +85,14 @@ def holm(ps: dict[str, float]) -> dict[str, float]:
         largest = max(largest, min(1.0, (len(ps) - k) * ps[name]))
         corrected[name] = largest
     return corrected
+
+
+def lottery(pairs: Sequence[tuple[float, float]], size: int) -> float:
+    """Return how often the other side wins, or neither, if `size` seeds of each side are drawn.
+
+    pairs: the values of both sides with each seed. All draws of either side are gone through.
+    """
+    sides = np.array(pairs, dtype=float).T
+    means = [[np.mean(draw) for draw in itertools.combinations(side, size)] for side in sides]
+    winner = np.sign(sides[0].mean() - sides[1].mean())
+    return float((np.subtract.outer(*means) * winner <= 0).mean())

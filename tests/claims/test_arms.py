@@ -76,6 +76,19 @@ def test_word_vectors_begin_as_the_reports_and_in_the_older_budget_as_the_course
     assert torch.allclose(new, old * 10)
 
 
+def test_what_only_some_arms_say_reaches_their_models_and_training(tiny_reviews):
+    """Reference: a forget bias of 1 in the second quarter of the biases, and nowhere else."""
+    plain, biased = (
+        arms.build(f"reviews LSTM, 128 units{more}", tiny_reviews, 0).forward_layers[1].bias_hh_l0
+        for more in ("", ", forget bias 1")
+    )
+    assert (biased[128:256] == 1).all()
+    assert torch.equal(biased[:128], plain[:128]) and torch.equal(biased[256:], plain[256:])
+    assert arms.config("reviews RNN, clipped", 0, "report").clip_norm == 1.0
+    assert arms.config("reviews RNN", 0, "report").clip_norm == 0.0
+    assert arms.config("reviews RNN, rate 0.003", 0, "report").learning_rate == 0.003
+
+
 def test_padding_in_front_moves_the_words_to_the_end():
     """Reference: by hand. Two reviews of one and three words, five places."""
     part = imdb.Split(

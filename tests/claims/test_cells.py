@@ -95,6 +95,9 @@ def test_the_loss_in_evaluation_mode_is_that_of_the_weights_after_each_epoch(sma
 def test_only_the_first_seeds_that_are_asked_for(begun):
     cells.run(["M2"], "reduced", 1)
     assert sorted(found()) == [(ARM, 0), ("digits RNN", 0)]
+    assert cells.missing([ARM], "reduced") == [(ARM, 1)], "an arm by its name"
+    with pytest.raises(ValueError, match="There is no claim digits XNN"):
+        cells.missing(["digits XNN"], "reduced")
 
 
 def test_a_cell_that_was_interrupted_goes_on_with_the_same_weights(small, interrupt_in, capsys):

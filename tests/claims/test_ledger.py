@@ -210,6 +210,18 @@ def test_the_interval_over_examples_is_that_of_a_slow_twin(record):
     assert (found["low_examples"], found["high_examples"]) == pytest.approx(expected)
 
 
+def test_the_seed_lottery_by_hand():
+    """One against one: of 3 × 3 draws only 0.7 against 0.8 has the other winner.
+
+    The means of three of three are the means of all.
+    """
+    pairs = [(0.9, 0.6), (0.9, 0.8), (0.7, 0.6)]
+    assert statistics.lottery(pairs, 1) == pytest.approx(1 / 9)
+    assert statistics.lottery(pairs, 3) == 0
+    swapped = [(b, a) for a, b in pairs]
+    assert statistics.lottery(swapped, 1) == pytest.approx(1 / 9)
+
+
 def test_a_margin_of_an_unknown_claim_is_an_error_that_names_the_known_ones(write):
     with pytest.raises(ValueError, match="There is no claim m9: choose from M1, .*, I12"):
         ledger.ledger(margins={"M1": 0.1, "m9": 0.5})

@@ -73,7 +73,12 @@ def test_another_budget_leaves_the_digest_as_it_is_and_another_margin_does_not(
     monkeypatch, tmp_path
 ):
     text = plan.CLAIMS.read_text(encoding="utf-8")
-    for old, new, same in (("48_000", "24_000", True), ("margin = 0.002", "margin = 0.003", False)):
+    changes = [("48_000", "24_000", True), ("margin = 0.002", "margin = 0.003", False)]
+    changes += [
+        ("clip_norm = 1.0", "clip_norm = 2.0", True),
+        ("dropout = 0.1", "dropout = 0.2", False),
+    ]
+    for old, new, same in changes:
         assert old in text
         changed = tmp_path / "claims.toml"
         changed.write_text(text.replace(old, new), encoding="utf-8")

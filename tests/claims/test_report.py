@@ -38,7 +38,7 @@ def test_in_chinese_no_english_is_left_in_tables_and_sentences():
     entries = ledger.ledger()
     own = ledger.ledger({"M1": 0.5}, 3)
     tables = [report.table(entries, "zh"), report.compared(entries, "zh")]
-    tables.append(report.moved(entries, own, "zh"))
+    tables += [report.moved(entries, own, "zh"), report.lottery(entries, "zh")]
     shown = "".join(table.to_csv() for table in tables) + report.sentences(entries, "zh")
     known = {"RNN", "LSTM", "LeNet", "MNIST", "IMDb", "CPU", "NVIDIA", "Holm", "dropout", "F"}
     assert set(re.findall("[A-Za-z]{2,}", shown)) <= known
