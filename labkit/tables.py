@@ -65,6 +65,30 @@ def validation(histories: Mapping[str, Sequence[Mapping]], lang: str = "en") -> 
     return _frame(rows, lang).fillna("–")
 
 
+def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str:
+    """Compare guessed test accuracies, in [0, 1], with those found, as Markdown; and their order.
+
+    A guess within Wilson's 95 % interval counts as right. Raises ValueError for one above 1.
+    """
+    lines = []
+    for name, value in guess.items():
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f"The guess for {name} is {value}, but an accuracy lies in [0, 1]: write 0.95 for "
+                "95 %."
+            )
+        test, (low, high) = tests[name], tests[name]["accuracy_interval"]
+        said = "right" if low <= value <= high else "too high" if value > high else "too low"
+        text = word("{name}: you said {guess:.1%}, it was {found:.1%}: {said}.", lang)
+        shown = text.format(name=name, guess=value, found=test["accuracy"], said=word(said, lang))
+        lines.append(f"- {shown}")
+    orders = [
+        sorted(guess, key=score) for score in (guess.get, lambda name: tests[name]["accuracy"])
+    ]
+    same = "Your order is the right one." if orders[0] == orders[1] else "The order is another."
+    return "\n".join([*lines, "", word(same, lang)])
+
+
 def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:

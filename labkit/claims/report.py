@@ -118,6 +118,22 @@ def compared(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
 
 
+def guessed(ids: Sequence[str], entries: Sequence[dict], lang: str = "en") -> str:
+    """Say, as Markdown, what was found of the claims that a reader believes, and of the others."""
+    titles = list(GROUPS)
+    found = {id: {title: [] for title in titles} for id in ("yes", "no")}
+    for entry in entries:
+        (title,) = (title for title in titles if entry["verdict"] in GROUPS[title])
+        found["yes" if entry["id"] in ids else "no"][title].append(entry["id"])
+    lines = []
+    for belief, text in (("yes", "You believe"), ("no", "You do not believe")):
+        for title in titles:
+            if found[belief][title]:
+                shown = ", ".join(found[belief][title])
+                lines.append(f"- {word(text, lang)} {shown}: {word(title, lang)}")
+    return "\n".join(lines)
+
+
 def lottery(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
     """Return one row a claim of two sides: how often fewer seeds would name another winner."""
     rows = []

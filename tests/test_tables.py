@@ -1,0 +1,36 @@
+"""A reader's guesses beside what was found."""
+
+import pytest
+
+from labkit import tables
+from labkit.claims import report
+
+TESTS = {
+    "RNN": {"accuracy": 0.96, "accuracy_interval": [0.95, 0.97]},
+    "LSTM": {"accuracy": 0.98, "accuracy_interval": [0.97, 0.99]},
+}
+
+
+def test_a_guess_within_the_interval_is_right_and_the_order_is_compared():
+    said = tables.guessed({"RNN": 0.95, "LSTM": 0.5}, TESTS).splitlines()
+    assert said[0] == "- RNN: you said 95.0%, it was 96.0%: right."
+    assert said[1] == "- LSTM: you said 50.0%, it was 98.0%: too low."
+    assert said[3] == "The order is another."
+    assert tables.guessed({"RNN": 0.1, "LSTM": 1}, TESTS).endswith("Your order is the right one.")
+    assert "RNN:你猜 95.0%" in tables.guessed({"RNN": 0.95}, TESTS, "zh")
+
+
+def test_a_guess_in_percent_is_refused_with_the_number_to_write():
+    with pytest.raises(ValueError, match=r"guess for RNN is 95, but an accuracy lies in \[0, 1\]"):
+        tables.guessed({"RNN": 95}, TESTS)
+
+
+def test_beliefs_are_sorted_by_what_was_found():
+    verdicts = {"M1": "supported", "M2": "inconclusive", "M3": "contradicted", "M4": "not tested"}
+    entries = [{"id": id, "verdict": verdict} for id, verdict in verdicts.items()]
+    assert report.guessed(["M1", "M3"], entries).splitlines() == [
+        "- You believe M1: These hold",
+        "- You believe M3: These do not",
+        "- You do not believe M2: The seeds cannot tell",
+        "- You do not believe M4: Not tested: nothing had been learnt, or a cell is missing",
+    ]
