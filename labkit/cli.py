@@ -179,6 +179,25 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
 
 
 @main.command()
+@click.argument("source", metavar="NOTEBOOK", type=click.Path(exists=True, path_type=Path))
+@click.option(
+    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: beside NOTEBOOK."
+)
+def report(source: Path, output: Path | None) -> None:
+    """Write an executed notebook as a lab report, without code.
+
+    NOTEBOOK, or the one in a run's folder, becomes one HTML file with its figures, tables, settings
+    and your guesses, to print or to hand in. For example:
+
+    \b
+    labkit report runs/01_mnist/0123456789ab
+    """
+    from labkit.runs import html
+
+    click.echo(f"report: {html.write_report(source, output).resolve()}")
+
+
+@main.command()
 @click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, path_type=Path))
 @click.option("--notebook", type=FILE, help="Default: the checkout's; an installed wheel has none.")
 def rerun(folder: Path, notebook: Path | None) -> None:

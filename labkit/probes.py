@@ -82,10 +82,7 @@ def gradient_norms(model: SequenceClassifier, x: Tensor, y: Tensor) -> Tensor:
 
 
 def half_life(norms: Tensor) -> float:
-    """Return over how many rows on its way back a gradient (T,) halves, by least squares.
-
-    Negative: it doubles over so many.
-    """
+    """Return over how many rows back a gradient (T,) halves, by least squares; doubles if < 0."""
     logs = norms.double().clamp(min=1e-30).log2().numpy()
     slope = float(np.polyfit(np.arange(len(logs)), logs, 1)[0])
     return 1 / slope if slope else math.inf
@@ -159,15 +156,18 @@ def encode(text: str, vocabulary: Vocabulary) -> Tensor:
     return torch.tensor([vocabulary.encode(tokenize(text))])
 
 
-def first(part: imdb.Split, num: int) -> imdb.Split:
-    """Return the first `num` reviews of a part."""
+def some(part: imdb.Split, num: int) -> imdb.Split:
+    """Return every k-th review of a part, at most `num`: the official test is sorted by label."""
+    k = -(-len(part) // num)
     names = ("starts", "num_words", "lengths", "y", "texts")
-    return replace(part, **{name: getattr(part, name)[:num] for name in names})
+    return replace(part, **{name: getattr(part, name)[::k] for name in names})
 
 
 def cut(part: imdb.Split, max_len: int, tail: float = 0.0) -> imdb.Split:
     """Return reviews of which at most `max_len` words are read, the share `tail` from the end."""
-    return replace(part, lengths=part.num_words.clamp(max=max_len), tail=round(tail * max_len))
+    width = part.width and max(part.width, max_len)
+    lengths = part.num_words.clamp(max=max_len)
+    return replace(part, lengths=lengths, tail=round(tail * max_len), width=width)
 
 
 def answers(model: nn.Module | LinearModel, texts: Sequence[str], vocabulary: Vocabulary) -> Tensor:

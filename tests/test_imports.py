@@ -28,7 +28,7 @@ ALLOWED = {
     "probes": {"data", "metrics", "models", "training"},
     "runs": {"language", "machine", "metrics", "models", "tables", "training"},
     "sweeps": {"machine", "runs", "settings"},
-    "claims": {"data", "language", "machine", "metrics", "models"}
+    "claims": {"data", "figures", "language", "machine", "metrics", "models"}
     | {"runs", "settings", "training"},
     "page": {"data", "language", "machine", "metrics", "models", "runs", "training"},
     "exercises": {"data", "language", "metrics"},
@@ -91,8 +91,8 @@ def test_the_house_stays_small_enough_to_read():
     lines = {path: path.read_text(encoding="utf-8").splitlines() for path in MODULES}
     assert sum(len(lines[FOLDER / f"{name}.py"]) for name in READ) < 1_500
     # 4,300 is wanted; the rules of study-2 took 370 lines, the page 190, the exercises 1,180,
-    # the probes and their figures 510, the seed lottery and guesses 90
-    assert sum(map(len, lines.values())) < 7_610
+    # the probes and their figures 510, the seed lottery, guesses and the report 160
+    assert sum(map(len, lines.values())) < 7_680
     for path, text in lines.items():
         assert len(text) <= 300, path
         assert max(map(len, text), default=0) <= 100, path

@@ -1,5 +1,6 @@
 """The probes: each against an answer that is known beforehand."""
 
+import dataclasses
 import math
 from dataclasses import replace
 
@@ -227,12 +228,23 @@ def test_the_last_words_gradient_halves_with_each_padding():
 def test_cut_reviews_are_those_encoded_so(tiny_reviews, tail):
     """Reference: the encoding that a run with this max_len and tail makes."""
     part, index = tiny_reviews.train, torch.arange(10)
-    found = probes.first(probes.cut(probes.cut(part, 2), 4, tail), 10)  # as if cut before
+    found = probes.cut(probes.cut(part, 2), 4, tail)  # as if cut before
     expected = imdb.encode(
         part.texts[:10], np.zeros(10), tiny_reviews.vocabulary, 4, round(tail * 4)
     )
-    assert len(found) == 10 and torch.equal(found.y, part.y[:10])
     assert torch.equal(found.batch(index)[0], expected.batch(index)[0])
+    wide = probes.cut(dataclasses.replace(part, width=3), 4, tail)  # batches of a fixed width
+    assert torch.equal(wide.batch(index)[0], expected.batch(index)[0]) and wide.width == 4
+    assert probes.cut(dataclasses.replace(part, width=9), 4).width == 9
+
+
+def test_some_reviews_of_a_sorted_part_are_of_both_classes():
+    """Reference: the official test, whose first half is negative; every fourth of ten."""
+    vocabulary = words.Vocabulary(["bad", "good"])
+    part = imdb.encode(["bad"] * 5 + ["good"] * 5, np.arange(10) // 5, vocabulary, 9)
+    found = probes.some(part, 3)
+    assert found.y.tolist() == [0, 0, 1] and found.texts == ("bad", "bad", "good")
+    assert len(probes.some(part, 10)) == len(probes.some(part, 99)) == 10
 
 
 def test_accuracy_by_length_counts_each_review_once():

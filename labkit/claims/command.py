@@ -26,9 +26,9 @@ def claims() -> None:
 @click.option("--seeds", type=click.IntRange(1), help="Only the first so many.")
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:
-    """Train what the claims IDS (default: all) still need; an arm's name stands for itself.
+    """Train what the claims IDS (default: all) still need.
 
-    Those are cells that have no record yet; they are trained in LABKIT_RUNS, or else runs/ in the
+    An arm's name among them stands for itself. Those are cells that have no record yet; they are trained in LABKIT_RUNS, or else runs/ in the
     checkout. The same command, given again or at the same time, shares the work; what was stopped
     goes on.
     """

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from labkit.claims import ledger, measures, plan
+from labkit.figures import STYLES
 from labkit.language import word
 
 COLOURS = {"supported": "#009E73", "points that way": "#56B4E9"}
@@ -51,10 +52,15 @@ def validation_curves(arms: Sequence[str] = I1, budget: str = "report") -> Figur
     """Draw the validation accuracy of every seed of some arms, a panel an arm, chance as a line."""
     records = plan.records(budget)
     figure, axes = plt.subplots(
-        1, len(arms), figsize=(2.6 * len(arms), 2.8), sharey=True, layout="constrained"
+        1,
+        len(arms),
+        figsize=(2.6 * len(arms), 2.8),
+        sharey=True,
+        squeeze=False,
+        layout="constrained",
     )
-    for ax, arm in zip(np.atleast_1d(axes), arms, strict=True):
-        colour = "#0072B2" if "LSTM" in arm else "#D55E00"
+    for ax, arm in zip(axes[0], arms, strict=True):
+        colour, _ = STYLES[plan.plan()["arms"][arm]["architecture"]]
         for record in (each for each in records if each["arm"] == arm):
             accuracy = measures.curve(record, "val_accuracy")
             ax.plot(range(1, len(accuracy) + 1), accuracy, color=colour, alpha=0.7, linewidth=1.4)
@@ -62,5 +68,5 @@ def validation_curves(arms: Sequence[str] = I1, budget: str = "report") -> Figur
         ax.set_title(word(arm), fontsize=10)
         ax.set_xlabel(word("epoch"))
         ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")
-    axes.flat[0].set_ylabel(word("validation accuracy"))
+    axes[0, 0].set_ylabel(word("validation accuracy"))
     return figure

@@ -182,8 +182,9 @@ def _load(result: dict) -> mnist.Digits | imdb.Reviews:
     asked = result["parameters"]
     if result["notebook"] == "01_mnist":
         return mnist.load(asked["data_source"], 1)
-    names = ("num_test", "max_len", "min_freq", "tail")
-    return imdb.load(asked["data_source"], 1, *(asked[name] for name in names))
+    sizes = (asked[name] for name in ("num_test", "max_len", "min_freq", "tail"))
+    wide = asked["readout"] == "padded"
+    return imdb.load(asked["data_source"], 1, *sizes, pad_to_max_len=wide)
 
 
 def _some(part):
