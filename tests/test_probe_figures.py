@@ -127,3 +127,30 @@ def test_the_gradient_is_drawn_as_a_share_of_that_without_padding():
     assert right.lines[0].get_ydata().tolist() == [1, 0.5]
     assert [text.get_text() for text in left.get_xticklabels()] == ["good", "film", "+0", "+9"]
     assert [text.get_text() for text in middle.get_xticklabels()] == ["1–4", "≥ 5"]
+
+
+def test_the_sentence_with_not_has_the_open_dots():
+    """Reference: see negation; 1 without it and -1 with it, in the RNN."""
+    without, with_not = negation().axes[0].lines[:2]
+    assert (list(without.get_xdata()), list(with_not.get_xdata())) == ([1], [-1])
+    assert with_not.get_markerfacecolor() == "white" and with_not.get_label().endswith("not")
+
+
+def test_first_words_have_the_solid_line_and_last_words_the_dotted_one():
+    first, last = reviews_cut().axes[0].lines
+    assert (first.get_linestyle(), list(first.get_ydata())) == ("-", [0.6, 0.7])
+    assert (last.get_linestyle(), list(last.get_ydata())) == (":", [0.7, 0.8])
+    assert "first words" in first.get_label() and "last words" in last.get_label()
+
+
+def test_the_gates_have_their_own_means_and_a_held_gate_its_bar():
+    """Reference: see lstm_gates; the second of four is the forget gate, in 0 … 1 over all."""
+    gates = torch.linspace(0, 1, 4 * 4 * 3).view(4, 4, 3).mean(2)
+    left, middle, right = lstm_gates().axes[:3]
+    drawn = {line.get_label(): torch.tensor(line.get_ydata()) for line in middle.lines}
+    assert torch.allclose(drawn["forget"].float(), gates[:, 1])
+    names = [text.get_text() for text in right.get_yticklabels()]
+    assert dict(zip(names, [bar.get_width() for bar in right.patches], strict=True)) == {
+        "none": 0.9,
+        "forget = 1": 0.5,
+    }

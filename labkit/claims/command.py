@@ -28,9 +28,9 @@ def claims() -> None:
 def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:
     """Train what the claims IDS (default: all) still need.
 
-    An arm's name among them stands for itself. Those are cells that have no record yet; they are trained in LABKIT_RUNS, or else runs/ in the
-    checkout. The same command, given again or at the same time, shares the work; what was stopped
-    goes on.
+    An arm's name among them stands for itself. Those are cells that have no record yet; they are
+    trained in LABKIT_RUNS, or else runs/ in the checkout. The same command, given again or at the
+    same time, shares the work; what was stopped goes on.
     """
     with clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.claims import cells, plan
