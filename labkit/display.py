@@ -26,12 +26,14 @@ def in_notebook() -> None:
 
 
 def _png(figure: Figure) -> bytes:
-    """Draw a figure in 64 colours, which takes a third of the space and looks the same."""
+    """Draw a figure in 256 colours, which takes a third of the space and looks the same."""
     from IPython.core.pylabtools import print_figure
     from PIL import Image
 
     drawn, file = Image.open(io.BytesIO(print_figure(figure))), io.BytesIO()
-    drawn.convert("RGB").quantize(64).save(file, "png", optimize=True)
+    # an octree keeps the colour of a thin line beside a large picture; a median cut merges it
+    few = drawn.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE)
+    few.save(file, "png", optimize=True)
     return file.getvalue()
 
 

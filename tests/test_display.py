@@ -35,9 +35,13 @@ def test_figures_and_cells_are_whole_whatever_the_environment_says(backend, monk
     assert any("x" * 60 in data.get("text/html", "") for data in outputs)
 
 
-def test_64_colours_are_enough_for_the_colours_of_all_models():
-    """Reference: the colours that were asked for; a step of 8 in 255 is not seen."""
-    figure, ax = plt.subplots()
+def test_256_colours_are_enough_for_the_colours_of_all_models():
+    """Reference: the colours that were asked for; a step of 8 in 255 is not seen.
+
+    Beside them is a picture of many other colours, as in the figures of the probes.
+    """
+    figure, (picture, ax) = plt.subplots(1, 2)
+    picture.imshow(np.random.default_rng(0).random((32, 32)), cmap="viridis")
     for x, (colour, _) in enumerate(figures.STYLES.values()):
         ax.plot([x, x + 1], [0, 1], color=colour)
     drawn = Image.open(io.BytesIO(display._png(figure))).convert("RGB")
