@@ -19,12 +19,17 @@ WITHOUT = "this test needs a Chromium, and playwright: pip install -e '.[browser
 def page_of(tmp_path, monkeypatch, tiny_digits, tiny_reviews):
     """Return a function that makes a run of a notebook and its page: `export.Exported`."""
     monkeypatch.setattr(mnist, "load", lambda *asked: tiny_digits)
-    monkeypatch.setattr(imdb, "load", lambda *asked: tiny_reviews)
 
     def make(notebook, **asked):
         asked = {"data_source": "sample", "preset": "quick", "device": "cpu"} | asked
         config = settings.resolve(notebook, num_epochs=1, **asked)
         config.run_dir, config.learning_rate = f"{tmp_path / 'run'}", 1e-9
+
+        def read(*sizes, pad_to_max_len):
+            assert pad_to_max_len == (config.readout == "padded"), "batches of the run's width"
+            return tiny_reviews
+
+        monkeypatch.setattr(imdb, "load", read)
         if notebook == "01_mnist":
             data, sizes = tiny_digits, (32, config.hidden_size, config.num_layers)
             nets = {cell: SequenceClassifier(cell, *sizes) for cell in ("RNN", "LSTM")}
