@@ -89,7 +89,9 @@ page: $(READY)
 	  newest="$$(dirname "$$(ls -t "$$runs"/$$notebook/*/result.json | head -n 1)")" && \
 	  $(BIN)/labkit page "$$newest" && \
 	  $(CHROMIUM) --headless --hide-scrollbars --window-size=1120,$${shown#*:} --virtual-time-budget=5000 --screenshot=labkit/page/$$notebook.png \
-	    "file://$$newest/page.html#lang=en&model=LSTM" || exit 1; \
+	    "file://$$newest/page.html#lang=en&model=LSTM" && \
+	  $(BIN)/python -c 'import sys; from PIL import Image; Image.open(sys.argv[1]).convert("RGB").quantize(256, method=2).save(sys.argv[1], optimize=True)' \
+	    labkit/page/$$notebook.png || exit 1; \
 	done
 release: $(READY) teach
 	mkdir -p grading/source/exercises && cp $(EXERCISES) grading/source/exercises

@@ -243,7 +243,7 @@ def accuracy_by_length(
     """Return the accuracy on the reviews of so many words: from one edge to below the next."""
     logits = training.predict(model, _as_read(model, part))
     right = (metrics.predictions(logits) == part.y).double()
-    place = torch.bucketize(part.num_words, torch.tensor(edges), right=True)
+    place = torch.bucketize(part.num_words.contiguous(), torch.tensor(edges), right=True)
     return [float(right[place == k].mean()) for k in range(1, len(edges))]
 
 
