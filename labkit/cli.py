@@ -186,11 +186,11 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
 def report(source: Path, output: Path | None) -> None:
     """Write an executed notebook as a lab report, without code.
 
-    NOTEBOOK, or the one in a run's folder, becomes one HTML file with its figures, tables, settings
-    and your guesses, to print or to hand in. For example:
+    NOTEBOOK, or the one in a run's folder, becomes one HTML file with its figures, tables and your
+    guesses, to print or to hand in. Code is left out; formulas stay as they are typed. For example:
 
     \b
-    labkit report runs/01_mnist/0123456789ab
+    labkit report runs/01_mnist.ipynb
     """
     from labkit.runs import html
 

@@ -29,8 +29,8 @@ def test_beliefs_are_sorted_by_what_was_found():
     verdicts = {"M1": "supported", "M2": "inconclusive", "M3": "contradicted", "M4": "not tested"}
     entries = [{"id": id, "verdict": verdict} for id, verdict in verdicts.items()]
     assert report.guessed(["M1", "M3"], entries).splitlines() == [
-        "- You believe M1: These hold",
-        "- You believe M3: These do not",
-        "- You do not believe M2: The seeds cannot tell",
-        "- You do not believe M4: Not tested: nothing had been learnt, or a cell is missing",
+        "- You believe M1 → The seeds speak for these",
+        "- You believe M3 → The seeds speak against these, or show no difference that matters",
+        "- You do not believe M2 → The seeds cannot tell",
+        "- You do not believe M4 → Not tested",
     ]

@@ -57,7 +57,8 @@ def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: in
 def report(write: bool) -> None:
     """Print each claim's verdict and what it rests on.
 
-    A line has id, verdict, difference with its interval, seeds, budget and device.
+    A line has id, verdict, difference with its interval, margin, seeds, budget and device. What the
+    words mean, and what is measured, stands in data/study/README.md.
     """
     from labkit.claims import ledger, plan, report
 

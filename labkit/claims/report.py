@@ -19,10 +19,12 @@ from labkit.machine import files, paths
 SENTENCE = {"en": "english", "zh": "chinese"}  # of an entry
 MARKS = "<!-- claims -->", "<!-- /claims -->"  # in README, around the tables
 GROUPS = {  # of verdicts, as a reader asks for them
-    "These hold": ("supported", "points that way"),
-    "These do not": ("contradicted", "points the other way", "equivalent"),
+    "The seeds speak for these": ("supported", "points that way"),
+    "The seeds speak against these, or show no difference that matters": (
+        ("contradicted", "points the other way", "equivalent")
+    ),
     "The seeds cannot tell": ("inconclusive",),
-    "Not tested: nothing had been learnt, or a cell is missing": ("not tested", "not run yet"),
+    "Not tested": ("not tested", "not run yet"),
 }
 
 
@@ -130,7 +132,7 @@ def guessed(ids: Sequence[str], entries: Sequence[dict], lang: str = "en") -> st
         for title in titles:
             if found[belief][title]:
                 shown = ", ".join(found[belief][title])
-                lines.append(f"- {word(text, lang)} {shown}: {word(title, lang)}")
+                lines.append(f"- {word(text, lang)} {shown} → {word(title, lang)}")
     return "\n".join(lines)
 
 
@@ -161,6 +163,9 @@ def sentences(entries: Sequence[dict], lang: str = "en") -> str:
 def _sentence(entry: dict, lang: str) -> str:
     part = ledger.deciding(entry)
     said = f"- {entry['id']}: {entry[SENTENCE[lang]]} *{verdict(entry, lang)}*"
+    enough = 0.8 * len(entry["seeds"])
+    if entry["verdict"] == "not tested" and max(entry["gate"].values(), default=0) >= enough:
+        return f"{said} ({word('its records lack the measure', lang)})"
     if entry["verdict"] == "not tested" and entry["gate"]:
         learnt = word("seeds in which it learnt", lang)
         arms = (f"{word(arm, lang)}: {k}" for arm, k in entry["gate"].items())
@@ -200,7 +205,8 @@ def lacking(entries: Sequence[dict], budget: str = "report") -> str:
         needed = {(arm, seed) for arm in entry["arms"] for seed in range(ledger.LOOKS[0])}
         counts[entry["id"]] = len(needed - there)
     said = ", ".join(f"{id} {count}" for id, count in counts.items() if count)
-    return f"Cells of budget {budget} still missing for ten seeds: {said or 'none'}."
+    missing = f"Cells of budget {budget} still missing for ten seeds: {said or 'none'}."
+    return f"{missing} `labkit claims run M1` trains M1's; claims share cells."
 
 
 def markdown(entries: Sequence[dict]) -> str:

@@ -18,10 +18,10 @@ from IPython.display import HTML
 from torch import Tensor, nn
 
 from labkit import metrics, training
-from labkit.data import imdb, mnist
+from labkit.data import imdb, mnist, official
 from labkit.data.words import UNKNOWN
 from labkit.language import word
-from labkit.machine import files
+from labkit.machine import files, paths
 from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
 from labkit.runs import checkpoints, compare
 
@@ -180,6 +180,12 @@ def page(shown: dict) -> str:
 def _load(result: dict) -> mnist.Digits | imdb.Reviews:
     """Load the data of a run; of the training part only what the vocabulary needs."""
     asked = result["parameters"]
+    key = {"01_mnist": "mnist", "02_imdb": "imdb"}[result["notebook"]]
+    if asked["data_source"] == "official" and not official.is_there(key):
+        raise ValueError(
+            f"This run was trained on the official data of {key}, which are not in "
+            f"{paths.data_root()}: set LABKIT_DATA to where they are, or `labkit data get {key}`."
+        )
     if result["notebook"] == "01_mnist":
         return mnist.load(asked["data_source"], 1)
     sizes = (asked[name] for name in ("num_test", "max_len", "min_freq", "tail"))

@@ -30,7 +30,7 @@ def test_a_readers_verdicts_stand_beside_the_fixed_ones_in_both_languages(write,
     assert (row["verdict"], row["verdict *"]) == ("points that way (n = 5)", "equivalent (n = 3)")
     assert report.moved(fixed, yours, "zh").loc["M1"]["判定 *"] == "无实质差别 (n = 3)"
     said = report.sentences(fixed, "zh")
-    assert said.startswith("**成立的**\n\n- M1: 在 MNIST 上") and "*倾向成立 (n = 5)*" in said
+    assert said.startswith("**种子支持的**\n\n- M1: 在 MNIST 上") and "*倾向成立 (n = 5)*" in said
 
 
 def test_in_chinese_no_english_is_left_in_tables_and_sentences():

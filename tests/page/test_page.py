@@ -357,3 +357,14 @@ def test_a_shared_address_shows_the_same_view_in_either_language(page_of, opened
     tab = opened(page, shared[1:])
     assert tab.evaluate("location.hash") == shared and "lang=zh" in shared
     assert (tab.inner_text("#answers"), tab.evaluate("view.step")) == shown
+
+
+def test_without_the_data_that_a_run_was_trained_on_it_says_so_and_fetches_none(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LABKIT_DATA", str(tmp_path))
+    for notebook, key in (("01_mnist", "mnist"), ("02_imdb", "imdb")):
+        result = {"notebook": notebook, "parameters": {"data_source": "official"}}
+        with pytest.raises(ValueError, match=f"official data of {key}, .*`labkit data get {key}`"):
+            export._load(result)
+    assert not list(tmp_path.iterdir())
