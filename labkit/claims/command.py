@@ -11,7 +11,7 @@ from labkit.machine import processes
 from labkit.machine.signals import clean_end
 
 
-@click.group()
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def claims() -> None:
     """Test the claims of the original report."""
 
