@@ -60,7 +60,10 @@ def test_the_committed_records_are_those_of_the_claims_as_they_stand():
     """
     report = plan.records("report")
     assert report and {each["claims_sha256"] for each in report} == {PLAN["sha256"]}
-    found = report + plan.records("reduced")
+    first = "fb8d828ececebc1b2dc7df8aa1bd4f758191f17f298750d1de85cad77e175d03"  # the plan before
+    reduced = plan.records("reduced")
+    assert {each["claims_sha256"] for each in reduced} == {first}
+    found = report + reduced
     for each in found:
         assert re.fullmatch("[0-9a-f]{64}", each["weights_sha256"])
         assert each["data"]["source"] == "official"
