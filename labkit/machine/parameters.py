@@ -1,10 +1,55 @@
-"""What papermill does with parameters: the cell it injects, and what `-p NAME VALUE` means."""
+"""Parameters of a notebook: what one may be, what papermill injects, what `-p` means."""
 
 from __future__ import annotations
 
 import ast
 import difflib
+import math
 from collections.abc import Iterable
+from dataclasses import dataclass
+
+
+class SettingsError(ValueError):
+    """A parameter with an unknown name, a wrong type or a value out of range."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell: its default, and what else it may be."""
+
+    default: bool | int | float | str
+    choices: tuple[str, ...] = ()  # for text: the values allowed, any if empty
+    low: float = -math.inf
+    high: float = math.inf
+    unit: str = ""
+
+    @property
+    def kind(self) -> type:
+        return type(self.default)
+
+    def check(self, name: str, value: object) -> object:
+        """Return `value`, as a float where one is due; raise SettingsError if it does not fit."""
+        wrong = f"{name} = {value!r} is"
+        if type(value) is not self.kind and not (self.kind is float and type(value) is int):
+            raise SettingsError(
+                f"{wrong} of type {type(value).__name__}, but {name} is {self.allowed()}; "
+                f"for example: {name} = {self.default!r}."
+            )
+        if self.kind in (int, float) and not self.low <= value <= self.high:  # not true of nan
+            raise SettingsError(f"{wrong} out of range: {name} is {self.allowed()}.")
+        if self.choices and value not in self.choices:
+            meant = hint(value, self.choices)
+            raise SettingsError(f"{wrong} not allowed: {name} is {self.allowed()}.{meant}")
+        return self.kind(value)
+
+    def allowed(self) -> str:
+        if self.choices:
+            return "one of " + ", ".join(self.choices)
+        kinds = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
+        words = kinds[self.kind]
+        if self.kind in (int, float):
+            words += f" from {self.low:,} to {self.high:,}"
+        return f"{words} ({self.unit})" if self.unit else words
 
 
 def injected_names(cells: list[str]) -> list[str]:
