@@ -126,10 +126,8 @@ def run_cell(arm: str, seed: int, budget: str, folder: Path) -> dict:
     record = {"arm": arm, "seed": seed, "budget": budget, "settings": how}
     record["test"] = metrics.test_scores(logits, data.test.y)
     if how["data"] == "mnist" and how["architecture"] != "LeNet":
-        models = {"before": before, "after": run.model.cpu()}
-        slopes = {
-            when: arms.gradient_slope(model, data.validation) for when, model in models.items()
-        }
+        nets = {"before": before, "after": run.model.cpu()}
+        slopes = {when: arms.gradient_slope(net, data.validation) for when, net in nets.items()}
         record["slopes"] = slopes
     right = (metrics.predictions(logits) == data.test.y).numpy()
     record |= {name: value for name, value in vars(run).items() if name != "model"}

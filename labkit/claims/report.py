@@ -177,23 +177,17 @@ def _sentence(entry: dict, lang: str) -> str:
 
 def arms(budget: str) -> pandas.DataFrame:
     """Return one row an arm: how many seeds learnt, with Wilson's interval, and their accuracy."""
-    rows, found = [], plan.records(budget)
+    rows, all_records = [], plan.records(budget)
     for arm in plan.plan()["arms"]:
-        records = [record for record in found if record["arm"] == arm]
+        records = [record for record in all_records if record["arm"] == arm]
         if not records:
             continue
-        learnt = [each for each in records if measures.has_learnt(each, measures.best(each))]
-        wilson = binomtest(len(learnt), len(records)).proportion_ci(0.95, method="wilson")
-        accuracies = [record["test"]["accuracy"] for record in learnt]
-        rows.append(
-            {
-                "arm": arm,
-                "learnt": f"{len(learnt)} of {len(records)}",
-                "share, 95 % interval": f"[{wilson.low:.2f}, {wilson.high:.2f}]",
-                "test accuracy of those": f"{np.mean(accuracies):.2%}" if learnt else "",
-                "from … to": f"{min(accuracies):.2%} … {max(accuracies):.2%}" if learnt else "",
-            }
-        )
+        found = [each["test"]["accuracy"] for each in records if measures.has_learnt(each)]
+        wilson = binomtest(len(found), len(records)).proportion_ci(0.95, method="wilson")
+        row = {"arm": arm, "learnt": f"{len(found)} of {len(records)}"}
+        row["share, 95 % interval"] = f"[{wilson.low:.2f}, {wilson.high:.2f}]"
+        row["test accuracy of those"] = f"{np.mean(found):.2%}" if found else ""
+        rows.append(row | {"from … to": f"{min(found):.2%} … {max(found):.2%}" if found else ""})
     return pandas.DataFrame(rows)
 
 
@@ -251,6 +245,5 @@ def write() -> None:
     files.write_text(readme, new)
     drawn = {"claims.png": figure.claim_dots(entries), "curves.png": figure.validation_curves()}
     for name, one in drawn.items():
-        files.write_whole(
-            plan.RECORDS / name, functools.partial(one.savefig, dpi=150, format="png")
-        )
+        save = functools.partial(one.savefig, dpi=150, format="png")
+        files.write_whole(plan.RECORDS / name, save)

@@ -57,8 +57,8 @@ def work(
 
     url: of a database, or the path of a journal file on a folder that all workers see. points: the
     parameters that are fixed, by a name of the point; none are for a search. run: returns the
-    value to maximise, or raises TrialPruned, TrialError or TrialLost. Raises ValueError or
-    RuntimeError if the storage cannot be used, or no more.
+    value to maximise, or raises TrialPruned, TrialError or TrialLost. Raises ValueError if the
+    storage cannot be used, and OSError if it cannot be used any more.
     """
     url = url if "://" in url else f"{Path(os.path.expanduser(url)).resolve()}"
     storage = storages.open_storage(url)
@@ -70,7 +70,7 @@ def work(
             _work(study, url, points, lambda: Attempt(me, storage, run))
     except optuna.exceptions.StorageInternalError as error:
         said = storages.without_password(url, f"{error}")
-        raise RuntimeError(f"{said} The same command goes on from here.") from error
+        raise ConnectionError(f"{said} The same command goes on from here.") from error
     except OSError as error:
         error.filename = error.filename or url  # a folder without locks, for example
         raise

@@ -408,5 +408,6 @@ def test_a_storage_that_fails_in_the_middle_is_named_without_the_password(monkey
 
     monkeypatch.setattr(storage, "open_storage", lambda url: None)
     monkeypatch.setattr(workers, "open_study", fail)
-    with pytest.raises(RuntimeError, match=r"://…@host/x cannot be used \(no … there\). The same"):
+    message = r"://…@host/x cannot be used \(no … there\). The same"
+    with pytest.raises(ConnectionError, match=message):
         run_here("postgresql://me:SECRET@host/x", {"0": {}}, None)
