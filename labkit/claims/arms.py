@@ -102,14 +102,14 @@ def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None
     return training.fit(model, data, config(arm, seed, budget), place, arm)
 
 
-def gradient_slope(model: nn.Module, part: mnist.Split, num: int = 256) -> float:
+def gradient_slope(model: nn.Module, part: mnist.Split) -> float:
     """Return how fast the gradient falls on its way back: the slope of its log norm over the rows.
 
-    That is of ‖∂loss/∂x_t‖ at the input of row t, its mean over `num` digits, by least squares.
+    That is of ‖∂loss/∂x_t‖ at the input of row t, its mean over 256 digits, by least squares.
     Positive: the rows that were read first get less. 0: all rows get as much.
     """
     model = model.eval()
-    x = part.x[:num].clone().requires_grad_()
-    metrics.loss(model(x), part.y[:num]).backward()
+    x = part.x[:256].clone().requires_grad_()
+    metrics.loss(model(x), part.y[:256]).backward()
     norms = x.grad.norm(dim=2).mean(dim=0).double()  # (T,)
     return float(np.polyfit(np.arange(len(norms)), norms.clamp(min=1e-30).log().numpy(), 1)[0])

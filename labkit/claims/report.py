@@ -191,15 +191,15 @@ def arms(budget: str) -> pandas.DataFrame:
     return pandas.DataFrame(rows)
 
 
-def lacking(entries: Sequence[dict], budget: str = "report") -> str:
-    """Return in a line which claims still lack cells of a budget, and how many of ten seeds'."""
-    there = {(record["arm"], record["seed"]) for record in plan.records(budget)}
+def lacking(entries: Sequence[dict]) -> str:
+    """Return in a line which claims still lack cells of `report`, and how many of ten seeds'."""
+    there = {(record["arm"], record["seed"]) for record in plan.records("report")}
     counts = {}
     for entry in entries:
         needed = {(arm, seed) for arm in entry["arms"] for seed in range(ledger.LOOKS[0])}
         counts[entry["id"]] = len(needed - there)
     said = ", ".join(f"{id} {count}" for id, count in counts.items() if count)
-    missing = f"Cells of budget {budget} still missing for ten seeds: {said or 'none'}."
+    missing = f"Cells of budget report still missing for ten seeds: {said or 'none'}."
     return f"{missing} `labkit claims run M1` trains M1's; claims share cells."
 
 

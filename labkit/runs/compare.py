@@ -46,8 +46,7 @@ def read_result(path: Path) -> dict:
     folder = path.parent
     if not path.exists():
         begun = (folder / "run.json").exists() or (folder / "journal.log").exists()
-        why = "name the folder of one run" if folder.exists() else "was it made on another machine?"
-        why = "the same command goes on" if begun else why
+        why = "the same command goes on" if begun else "name the folder of one run on this machine"
         raise ValueError(f"{folder}: no finished run here ({path.name} is not there; {why}).")
     try:
         result = json.loads(path.read_text(encoding="utf-8-sig"))

@@ -40,12 +40,6 @@ class TrialLost(RuntimeError):
     """A trial that came to nothing by no fault of its own, and may be tried again."""
 
 
-def open_study(name: str, storage: BaseStorage, pruner: BasePruner | None = None) -> optuna.Study:
-    """Return the study of this name, which is made if it is not there yet."""
-    how = {"direction": "maximize", "pruner": pruner or optuna.pruners.NopPruner()}
-    return optuna.create_study(study_name=name, storage=storage, load_if_exists=True, **how)
-
-
 def work(
     name: str,
     url: str,
@@ -66,7 +60,8 @@ def work(
     try:
         # a journal hears no heartbeats: beside it a lease is renewed
         with contextlib.nullcontext() if "://" in url else _lease(url, me):
-            study = open_study(name, storage, pruner)
+            how = {"direction": "maximize", "load_if_exists": True, "pruner": pruner}
+            study = optuna.create_study(study_name=name, storage=storage, **how)
             _work(study, url, points, lambda: Attempt(me, storage, run))
     except optuna.exceptions.StorageInternalError as error:
         said = storages.without_password(url, f"{error}")
