@@ -12,7 +12,7 @@ from labkit.claims.command import claims
 from labkit.data import download, official
 from labkit.machine import paths
 from labkit.machine.commands import OneSentence, clean_end
-from labkit.machine.parameters import read_value
+from labkit.machine.papermill_parameters import read_value
 from labkit.sweeps.command import sweep
 
 DATA_SETS = list(official.SAMPLE_PACKAGES)

@@ -15,7 +15,7 @@ import torch
 
 from labkit.data import official
 from labkit.machine import numerics
-from labkit.machine.parameters import hint, injected_names, no_parameter
+from labkit.machine.papermill_parameters import hint, injected_names, no_parameter
 from labkit.training import TrainingConfig
 
 

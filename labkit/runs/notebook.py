@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from labkit.machine import files, paths
-from labkit.machine.parameters import assigned_names, no_parameter
+from labkit.machine.papermill_parameters import assigned_names, no_parameter
 
 KERNEL_DIED = 138  # the exit code then, which is papermill's
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from labkit.machine import commands
-from labkit.machine.parameters import read_value
+from labkit.machine.papermill_parameters import read_value
 
 
 @click.command()

@@ -17,7 +17,7 @@ import optuna
 
 from labkit import settings
 from labkit.machine import environment, paths
-from labkit.machine.parameters import read_value
+from labkit.machine.papermill_parameters import read_value
 from labkit.runs import notebook
 from labkit.settings import SettingsError
 
