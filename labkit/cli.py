@@ -152,8 +152,9 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
 
         notebooks.check_names(notebook, dict(pairs + raw))
         parameters = {name: read_value(value) for name, value in pairs} | dict(raw)
+        bar = sys.stderr.isatty()
         try:
-            code, where = notebooks.run(notebook, output, parameters)
+            code, where = notebooks.run(notebook, output, parameters, progress_bar=bar)
         except OSError as error:
             place, why = output or paths.runs_root(), error.strerror or error
             sys.exit(f"{place} could not be written ({why}): choose another OUTPUT or LABKIT_RUNS.")

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import psutil
+from tqdm import tqdm
 
 from labkit.machine import files, paths
 from labkit.machine.papermill_parameters import assigned_names, no_parameter
@@ -19,7 +20,9 @@ from labkit.machine.papermill_parameters import assigned_names, no_parameter
 KERNEL_DIED = 138  # the exit code then, which is papermill's
 
 
-def run(notebook: Path, output: Path | None, parameters: dict[str, object]) -> tuple[int, Path]:
+def run(
+    notebook: Path, output: Path | None, parameters: dict[str, object], progress_bar: bool = False
+) -> tuple[int, Path]:
     """Execute a notebook; return the exit code and where the executed notebook lies.
 
     papermill writes over its output in place, so it writes into a file of its own, which is put in
@@ -30,7 +33,7 @@ def run(notebook: Path, output: Path | None, parameters: dict[str, object]) -> t
     import nbclient
     import papermill
 
-    how = {"progress_bar": False, "stdout_file": sys.stdout, **_kernel(notebook)}
+    how = {"progress_bar": progress_bar, "stdout_file": _AboveTheBar(), **_kernel(notebook)}
     output = _checked(output, parameters) if output else None
     folder = output.parent if output else paths.runs_root()
     folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +57,16 @@ def run(notebook: Path, output: Path | None, parameters: dict[str, object]) -> t
     if stopped:
         raise KeyboardInterrupt(stopped[0])
     return code, where
+
+
+class _AboveTheBar:
+    """What a notebook prints, line for line as it comes, above papermill's bar if there is one."""
+
+    def write(self, text: str) -> None:
+        tqdm.write(text, sys.stdout, end="")
+
+    def flush(self) -> None:
+        sys.stdout.flush()
 
 
 def _kernel(notebook: Path) -> dict[str, object]:
