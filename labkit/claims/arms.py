@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit import metrics, settings, training
+from labkit import metrics, settings
 from labkit.claims import plan
 from labkit.data import imdb, mnist, official
 from labkit.models import classifiers
-from labkit.training import Place, Run, TrainingConfig
+from labkit.training import TrainingConfig
 
 PERMUTATION_SEED = 0  # of the one permutation of the pixels
 Data = mnist.Digits | imdb.Reviews
@@ -94,12 +94,6 @@ def config(arm: str, seed: int, budget: str) -> TrainingConfig:
     sizes = (how["num_epochs"], how["batch_size"], how["learning_rate"])
     device, clip_norm = settings.choose_device("auto"), how.get("clip_norm", 0.0)
     return TrainingConfig(*sizes, seed, device, clip_norm=clip_norm)
-
-
-def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None) -> Run:
-    """Train an arm; return its best validation epoch."""
-    model = build(arm, data, seed, budget)
-    return training.fit(model, data, config(arm, seed, budget), place, arm)
 
 
 def gradient_slope(model: nn.Module, part: mnist.Split) -> float:

@@ -119,7 +119,7 @@ def run_cell(arm: str, seed: int, budget: str, folder: Path) -> dict:
     place = Checkpoints(folder, folder.name)
     if how["data"] == "mnist":
         place = Watched(folder, folder.name, before, data.train)
-    run = arms.fit(arm, data, seed, budget, place)
+    run = training.fit(before, data, arms.config(arm, seed, budget), place)
     device = next(run.model.parameters()).device.type
     with deterministic(device):
         logits = training.predict(run.model, data.test).cpu()

@@ -115,7 +115,7 @@ def test_a_cell_that_was_interrupted_goes_on_with_the_same_weights(small, interr
 
 def test_a_cell_whose_worker_was_killed_goes_on_with_the_same_weights(small, monkeypatch, capsys):
     whole = cells.run_cell("digits RNN", 0, "reduced", whole_folder(small))
-    train_epoch, calls = arms.training.train_epoch, []
+    train_epoch, calls = cells.training.train_epoch, []
 
     def kill_in_the_third(*given):
         calls.append(1)
@@ -124,7 +124,7 @@ def test_a_cell_whose_worker_was_killed_goes_on_with_the_same_weights(small, mon
         return train_epoch(*given)
 
     with monkeypatch.context() as during:
-        during.setattr(arms.training, "train_epoch", kill_in_the_third)
+        during.setattr(cells.training, "train_epoch", kill_in_the_third)
         other = fork.Process(target=cells.run, args=(["M8"], "reduced"))
         other.start()
         other.join(60)
