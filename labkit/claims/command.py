@@ -6,6 +6,8 @@ import click
 
 from labkit.machine import commands
 
+BUDGET = click.Choice(["reduced", "report"])
+
 
 @click.group(cls=commands.OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
 def claims() -> None:
@@ -14,11 +16,7 @@ def claims() -> None:
 
 @claims.command()
 @click.argument("ids", nargs=-1)
-@click.option(
-    "--budget",
-    type=click.Choice(["reduced", "report"]),
-    help="Default: report on a GPU, else reduced.",
-)
+@click.option("--budget", type=BUDGET, help="Default: report on a GPU, else reduced.")
 @click.option("--seeds", type=click.IntRange(1), help="Only the first so many.")
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:

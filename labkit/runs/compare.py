@@ -64,15 +64,10 @@ def compare(old: dict, new: dict) -> tuple[list[tuple[str, str]], list[str]]:
     A verdict is `same bits`, `within 0.02` (0.05 for an RNN) or `differs`. Seconds do not count.
     """
     then, now = old["environment"], new["environment"]
-    reasons = [
-        f"{name}: {then.get(name)} then, {now.get(name)} now"
-        for name in SAME_MACHINE
-        if then.get(name) != now.get(name)
-    ]
-    repeated = fields(new)
-    verdicts = [
-        (name, verdict(name, value, repeated.get(name))) for name, value in fields(old).items()
-    ]
+    differ = [name for name in SAME_MACHINE if then.get(name) != now.get(name)]
+    reasons = [f"{name}: {then.get(name)} then, {now.get(name)} now" for name in differ]
+    again = fields(new)
+    verdicts = [(name, verdict(name, one, again.get(name))) for name, one in fields(old).items()]
     return verdicts, reasons
 
 
