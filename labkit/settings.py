@@ -15,7 +15,12 @@ import torch
 
 from labkit.data import official
 from labkit.machine import numerics
-from labkit.machine.parameters import Parameter, SettingsError, injected_names, no_parameter
+from labkit.machine.notebook_parameters import (
+    Parameter,
+    SettingsError,
+    injected_names,
+    no_parameter,
+)
 from labkit.training import TrainingConfig
 
 COMMON = {

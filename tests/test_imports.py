@@ -22,8 +22,8 @@ ALLOWED = {
     "training": {"machine", "metrics", "models"},
     "settings": {"data", "machine", "training"},
     "tables": {"language", "metrics"},
-    "display": set(),
-    "figures": {"display", "language"},
+    "notebook_display": set(),
+    "figures": {"language", "notebook_display"},
     "probe_figures": {"figures", "language", "probes"},
     "probes": {"data", "metrics", "models", "training"},
     "runs": {"language", "machine", "metrics", "models", "tables", "training"},
@@ -93,7 +93,7 @@ def test_the_house_stays_small_enough_to_read():
     assert len(lines[FOLDER / "probes.py"]) <= 252
     # 4,300 is wanted; the rules of study-2 took 370 lines, the page 190, the exercises 1,180,
     # the probes and their figures 510, the seed lottery, guesses and the report 160
-    assert sum(map(len, lines.values())) < 7_680
+    assert sum(map(len, lines.values())) < 7_560
     for path, text in lines.items():
         assert len(text) <= 300, path
         assert max(map(len, text), default=0) <= 100, path

@@ -17,7 +17,7 @@ import optuna
 
 from labkit import settings
 from labkit.machine import environment, paths
-from labkit.machine.parameters import SettingsError, hint, read_value
+from labkit.machine.notebook_parameters import SettingsError, hint, read_value
 from labkit.runs import notebook
 
 MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("RNN", "LSTM")}  # that can be tuned

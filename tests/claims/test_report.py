@@ -121,7 +121,8 @@ def test_own_records_count_before_those_of_the_package(write, record, monkeypatc
     stored["claims"][1]["parts"][0]["values"][0][0] = None  # a run that had diverged
     ledger.SHIPPED.write_text(json.dumps(stored), encoding="utf-8")
     entries = ledger.ledger()
-    assert entries[0]["devices"] == ["a CPU"] and entries[1]["seeds"] == [0, 1, 2, 3, 4]
+    assert entries[0]["devices"] == ["a CPU"]
+    assert entries[1]["seeds"] == stored["claims"][1]["seeds"] != []
     assert entries[1]["parts"][0]["values"][0][0] == float("-inf")
     stored["claims_sha256"] = "of another claims.toml"
     ledger.SHIPPED.write_text(json.dumps(stored), encoding="utf-8")
