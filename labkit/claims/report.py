@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas
@@ -178,15 +178,34 @@ def arms(budget: str) -> pandas.DataFrame:
 
 
 def lacking(entries: Sequence[dict]) -> str:
-    """Return in a line which claims still lack cells of `report`, and how many of ten seeds'."""
-    there = {(record["arm"], record["seed"]) for record in plan.records("report")}
-    counts = {}
+    """Return in a line which cells of `report` each claim lacks, of ten seeds, and their hours.
+
+    The hours are those of one process where the records were made: a cell takes the median of its
+    arm's, or else of the arms of the same data and architecture.
+    """
+    found = plan.records("report")
+    there = {(record["arm"], record["seed"]) for record in found}
+    said, every = [], set()
     for entry in entries:
-        needed = {(arm, seed) for arm in entry["arms"] for seed in range(ledger.LOOKS[0])}
-        counts[entry["id"]] = len(needed - there)
-    said = ", ".join(f"{id} {count}" for id, count in counts.items() if count)
-    missing = f"Cells of budget report still missing for ten seeds: {said or 'none'}."
-    return f"{missing} `labkit claims run M1` trains M1's; claims share cells."
+        arms = plan.arms_of_id(entry["id"])
+        cells = {(arm, seed) for arm in arms for seed in range(ledger.LOOKS[0])} - there
+        every |= cells
+        if cells:
+            said.append(f"{entry['id']} {len(cells)} ({_hours(cells, found)})")
+    missing = f"Cells of budget report still missing for ten seeds: {', '.join(said) or 'none'}."
+    total = f"In all {len(every)}, {_hours(every, found)} of one process by the records made."
+    return f"{missing} {total} `labkit claims run M1` trains M1's; claims share cells."
+
+
+def _hours(cells: Iterable[tuple[str, int]], found: Sequence[dict]) -> str:
+    seconds = 0.0
+    for arm, _ in cells:
+        how, same = plan.plan()["arms"][arm], ("data", "architecture")
+        like = [each for each in found if each["arm"] == arm] or [
+            each for each in found if all(each["settings"][name] == how[name] for name in same)
+        ]
+        seconds += float(np.median([each["train_seconds"] for each in like] or [math.nan]))
+    return f"{seconds / 3600:.1f} h" if math.isfinite(seconds) else "? h"
 
 
 def markdown(entries: Sequence[dict]) -> str:

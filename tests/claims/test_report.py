@@ -45,6 +45,17 @@ def test_in_chinese_no_english_is_left_in_tables_and_sentences():
     assert {arm for arm in plan.plan()["arms"] if word(arm, "zh") == arm} == set()
 
 
+def test_what_is_missing_is_said_with_its_hours(write, record):
+    """M1: ten seeds of two arms; two LSTMs took 1 and 3 hours, so a third takes 2; no LeNet did."""
+    hours = {0: 3_600.0, 1: 10_800.0}
+    write([record("digits LSTM", k, 0.9, "report", train_seconds=hours[k]) for k in hours])
+    said = report.lacking([entry for entry in ledger.ledger() if entry["id"] in ("M1", "M8")])
+    assert "M1 18 (? h), " in said
+    write([record("digits LeNet", 0, 0.9, "report", train_seconds=1_800.0)])
+    said = report.lacking([entry for entry in ledger.ledger() if entry["id"] == "M1"])
+    assert "M1 17 (20.5 h). In all 17, 20.5 h" in said  # 8 × 2 + 9 × 0.5
+
+
 def test_readme_and_ledger_are_rendered_from_the_records():
     """`labkit claims report --write` was run after the last record."""
     entries = ledger.ledger()
