@@ -78,7 +78,11 @@ def test_a_new_module_of_models_counts(package):
 def told_by(folder):
     """Return what the labkit in a folder says of its surroundings, in a process of its own."""
     code = """
-import json
+import json, sys, types
+import labkit
+torch = sys.modules["torch"] = types.ModuleType("torch")  # it takes seconds to load
+torch.get_num_threads = int
+torch.backends = types.SimpleNamespace(cpu=types.SimpleNamespace(get_cpu_capability=str))
 from labkit.machine import environment, paths
 print(json.dumps([environment.environment("cpu"), str(paths.CHECKOUT), paths.IN_CHECKOUT]))
 """
