@@ -22,13 +22,8 @@ from click.testing import CliRunner
 from labkit.cli import main
 from labkit.runs import notebook
 
-SMALL = {
-    "preset": "quick",
-    "data_source": "sample",
-    "num_examples": 1_600,
-    "num_epochs": 3,
-    "hidden_size": 32,
-}
+SMALL = {"preset": "quick", "data_source": "sample"}
+SMALL |= {"num_examples": 1_600, "num_epochs": 3, "hidden_size": 32}
 pytestmark = pytest.mark.slow
 
 

@@ -86,14 +86,8 @@ torch.backends = types.SimpleNamespace(cpu=types.SimpleNamespace(get_cpu_capabil
 from labkit.machine import environment, paths
 print(json.dumps([environment.environment("cpu"), str(paths.CHECKOUT), paths.IN_CHECKOUT]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    command, env = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=env, cwd=folder, check=True, capture_output=True, text=True)
     told, checkout, in_checkout = json.loads(done.stdout)
     assert checkout == str(folder), "another labkit was loaded"
     return told, in_checkout

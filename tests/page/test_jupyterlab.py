@@ -46,13 +46,8 @@ def jupyterlab(folder):
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = f"--no-browser --port={port} --LabApp.expose_app_in_browser=True --allow-root"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        *options.split(),
-        f"--IdentityProvider.token={TOKEN}",
-    ]
+    command = [sys.executable, "-m", "jupyterlab", *options.split()]
+    command.append(f"--IdentityProvider.token={TOKEN}")
     home = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_WORKSPACES_DIR": "spaces"}
     home |= {"JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
     here = os.environ | {name: f"{folder / place}" for name, place in home.items()}

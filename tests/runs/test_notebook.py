@@ -43,14 +43,8 @@ def only_result(runs):
 
 
 def test_any_folder_any_parameter_and_a_second_time_it_is_shown(tmp_path, only_the_run):
-    asked = SMALL | {
-        "hidden_dim": 24,
-        "n_layers": 2,
-        "bidirectional": True,
-        "readout": "last",
-        "batch_size": 100,
-        "min_freq": 10**6,
-    }
+    asked = SMALL | {"hidden_dim": 24, "n_layers": 2, "bidirectional": True, "readout": "last"}
+    asked |= {"batch_size": 100, "min_freq": 10**6}
     done = papermill("02_imdb", tmp_path / "out.ipynb", "/", tmp_path / "runs", **asked)
     assert done.returncode == 0, done.stderr
     result = only_result(tmp_path / "runs")
@@ -83,14 +77,8 @@ def test_any_folder_any_parameter_and_a_second_time_it_is_shown(tmp_path, only_t
 
 
 def test_the_reports_tuning_in_full_skips_what_changes_nothing(tmp_path):
-    asked = SMALL | {
-        "preset": "full",
-        "hidden_dim": 2,
-        "n_layers": 1,
-        "batch_size": 200,
-        "data_source": "sample",
-        "dropout": 0.1,
-    }
+    asked = SMALL | {"preset": "full", "hidden_dim": 2, "n_layers": 1, "batch_size": 200}
+    asked |= {"data_source": "sample", "dropout": 0.1}
     done = papermill(
         "02_imdb", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", **asked, readout="padded"
     )
@@ -105,15 +93,8 @@ def test_the_reports_tuning_in_full_skips_what_changes_nothing(tmp_path):
 
 
 def test_odd_but_legal_digits(tmp_path):
-    asked = {
-        "hidden_size": 1,
-        "num_layers": 4,
-        "num_examples": 9,
-        "num_epochs": 1,
-        "batch_size": 1,
-        "run_dir": "mine",
-        "lang": "zh",
-    }
+    asked = {"hidden_size": 1, "num_layers": 4, "num_examples": 9, "num_epochs": 1}
+    asked |= {"batch_size": 1, "run_dir": "mine", "lang": "zh"}
     done = papermill(
         "01_mnist", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", preset="quick", **asked
     )
@@ -139,9 +120,8 @@ def test_run_all_works_twice_in_one_kernel_and_after_a_change(tmp_path, monkeypa
             cell["id"] = f"again-{len(cells)}"
             cells.append(cell)
     once.cells = cells
-    done = NotebookClient(
-        once, timeout=600, resources={"metadata": {"path": str(FOLDER)}}
-    ).execute()
+    place = {"metadata": {"path": str(FOLDER)}}
+    done = NotebookClient(once, timeout=600, resources=place).execute()
     shown = "".join(
         output.get("text", "") for cell in done.cells for output in cell.get("outputs", [])
     )

@@ -388,30 +388,14 @@ def test_the_script_for_slurm_is_one_that_sbatch_takes(tmp_path):
         )
 
 
-SMALL = [
-    "-p",
-    "preset",
-    "quick",
-    "-p",
-    "data_source",
-    "sample",
-    "-p",
-    "num_examples",
-    "200",
-    "-p",
-    "num_epochs",
-    "2",
-]
+SMALL = "-p preset quick -p data_source sample -p num_examples 200 -p num_epochs 2".split()
 
 
 @pytest.mark.slow
 def test_two_workers_on_real_notebooks_and_one_is_killed(tmp_path, only_the_run):
     """A trial killed in its training is taken up by a worker with another number of threads."""
-    environment = os.environ | {
-        "LABKIT_RUNS": f"{tmp_path}",
-        "LABKIT_WORKER": "0",
-        "OMP_NUM_THREADS": "1",
-    }
+    environment = os.environ | {"LABKIT_RUNS": f"{tmp_path}", "LABKIT_WORKER": "0"}
+    environment |= {"OMP_NUM_THREADS": "1"}
     grid = ["--grid", "hidden_size=4,8,12"]
     lab = str(only_the_run("01_mnist"))
     command = [sys.executable, "-m", "labkit.cli", "sweep", lab, *grid, *SMALL]
