@@ -29,9 +29,7 @@ def _joined(kinds, make):
 LOSSES = {
     "": lambda z, y: F.binary_cross_entropy_with_logits(z.squeeze(1), y.double()),
     "pairs": lambda z, y: (F.softplus(z) - z * y).mean(),
-    "sigmoid_twice": lambda z, y: F.binary_cross_entropy_with_logits(
-        z.squeeze(1).sigmoid(), y.double()
-    ),
+    "sigmoid_twice": lambda z, y: LOSSES[""](z.sigmoid(), y),
     "sum": lambda z, y: (F.softplus(z) - z * y[:, None]).sum(),
 }
 DECISIONS = {
@@ -53,10 +51,7 @@ LOSS = Exercise(
     reference=_loss_and_decision,
     draw=lambda: [
         (torch.tensor([[0.3], [-1.2]]).double(), torch.tensor([1, 1])),
-        (
-            torch.tensor([[2.0], [-0.4], [0.1], [0.9], [-3.0]]).double(),
-            torch.tensor([1, 0, 0, 1, 1]),
-        ),
+        (torch.tensor([[2.0, -0.4, 0.1, 0.9, -3]]).double().T, torch.tensor([1, 0, 0, 1, 1])),
     ],
     wrong={
         **_joined((LOSSES, DECISIONS), lambda loss, decide: lambda z, y: (loss(z, y), decide(z))),
@@ -102,10 +97,6 @@ def _scored(accuracy, order, f1, interval):
     return scores
 
 
-def _scores(batches):
-    return _scored(*(kind[""] for kind in (ACCURACIES, ORDERS, F1, INTERVALS)))(batches)
-
-
 def _draw_batches():
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(0, 2, (41,), generator=generator)
@@ -118,7 +109,7 @@ def _draw_batches():
 SCORES = Exercise(
     name="scores",
     points=6,
-    reference=_scores,
+    reference=_scored(*(kind[""] for kind in (ACCURACIES, ORDERS, F1, INTERVALS))),
     draw=_draw_batches,
     wrong=_joined((ACCURACIES, ORDERS, F1, INTERVALS), _scored),
     tolerance=1e-4,  # 1.96 or 1.959964, float32 or float64
@@ -154,10 +145,6 @@ def _trained(*faults):
     return train
 
 
-def _train(model, x, y, loss, validation, test, num_epochs):
-    return _trained()(model, x, y, loss, validation, test, num_epochs)
-
-
 def _loss(logits, y):
     return F.binary_cross_entropy_with_logits(logits.squeeze(1), y)
 
@@ -186,7 +173,7 @@ def _draw_training():
 TRAIN = Exercise(
     name="train",
     points=5,
-    reference=_train,
+    reference=_trained(),
     draw=_draw_training,
     wrong={
         "+".join(chosen): _trained(*chosen)
@@ -227,9 +214,7 @@ def _compared(half_width, said):
     return compare
 
 
-def _paired(a, b):
-    return _compared(HALF_WIDTHS[""], VERDICTS[""])(a, b)
-
+_paired = _compared(HALF_WIDTHS[""], VERDICTS[""])
 
 PAIRED = Exercise(
     name="paired",
@@ -243,10 +228,7 @@ PAIRED = Exercise(
             ([0.80, 0.84, 0.82, 0.79], [0.83, 0.86, 0.85, 0.81]),
         ]
     ],
-    wrong={
-        **_joined((HALF_WIDTHS, VERDICTS), _compared),
-        "b_minus_a": lambda a, b: _paired(b, a),
-    },
+    wrong={**_joined((HALF_WIDTHS, VERDICTS), _compared), "b_minus_a": lambda a, b: _paired(b, a)},
 )
 
 EXERCISES = (LOSS, SCORES, TRAIN, PAIRED)

@@ -31,9 +31,7 @@ ROWS = Exercise(
         "mixed": _mixed,
         "ignores_batch_first": lambda images, batch_first: _rows(images, True),
         "always_steps_first": lambda images, batch_first: _rows(images, False),
-        "channel_left": lambda images, batch_first: (
-            images if batch_first else images.transpose(0, 1)
-        ),
+        "channel_left": lambda x, batch_first: x if batch_first else x.transpose(0, 1),
     },
 )
 
@@ -184,14 +182,10 @@ def gradient_loss(last):
     return last.pow(3).sum()
 
 
-def _gradient_norms(x, h, step, loss):
-    return _gradients()(x, h, step, loss)
-
-
 GRADIENT = Exercise(
     name="gradient_norms",
     points=6,
-    reference=_gradient_norms,
+    reference=_gradients(),
     draw=lambda: [(*case, gradient_loss) for case in _draw_sequences()],
     wrong={
         "not_kept": _not_kept,
