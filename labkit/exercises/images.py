@@ -74,6 +74,7 @@ COUNT = Exercise(
         "no_head": _count(head=0),
         "no_head_bias": _count(head_bias=0),
         "layers_alike": _count(alike=True),
+        "one_bias+layers_alike": _count(biases=1, alike=True),
     },
 )
 
@@ -121,6 +122,7 @@ CROSS_ENTROPY = Exercise(
         "softmax_twice": lambda logits, y: F.cross_entropy(logits.softmax(1), y),
         "sum": lambda logits, y: F.cross_entropy(logits, y, reduction="sum"),
         "unstable": lambda logits, y: F.nll_loss(logits - logits.exp().sum(1, True).log(), y),
+        "by_hand": lambda z, y: F.nll_loss((z.exp() / z.exp().sum(1, True)).log(), y),
         "no_minus": lambda logits, y: -F.cross_entropy(logits, y),
         "over_classes_too": lambda logits, y: F.cross_entropy(logits, y) / logits.shape[1],
         "surest_class": lambda logits, y: F.cross_entropy(logits, logits.argmax(1)),
@@ -165,6 +167,7 @@ DISTURB = Exercise(
         "each_its_own": _permuted(_each_its_own),
         "rows_only": _permuted(lambda x, seed: x[:, _order(x.shape[1], seed)]),
         "digits_only": _permuted(lambda x, seed: x[_order(len(x), seed)]),
+        "flat": _permuted(lambda x, seed: x.flatten(1)[:, _order(x[0].numel(), seed)]),
         "before": _longer(lambda x, *how: _disturb(x.flip(1), *how)[1].flip(1)),
         "zeros": lambda images, seed, paper, k: _disturb(images, seed, 0.0, k),
         "both_at_once": _longer(lambda x, *how: _disturb(_disturb(x, *how)[0], *how)[1]),

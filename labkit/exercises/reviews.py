@@ -18,9 +18,7 @@ from labkit.exercises.judge import Exercise, normal
 def _joined(kinds, make):
     """Return name → make(one of each kind), without the one in which all are right (named "")."""
     return {
-        "+".join(filter(None, names)): make(
-            *(kind[n] for kind, n in zip(kinds, names, strict=True))
-        )
+        "+".join(filter(None, names)): make(*map(dict.get, kinds, names))
         for names in itertools.product(*kinds)
         if any(names)
     }
@@ -123,9 +121,10 @@ def _trained(*faults):
         torch.manual_seed(0)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         best, weights = -torch.inf, None
-        for _ in range(num_epochs):
+        for epoch in range(num_epochs):
             model.train()
-            order = torch.arange(len(y)) if "label_order" in faults else torch.randperm(len(y))
+            if not epoch or "drawn_once" not in faults:
+                order = torch.arange(len(y)) if "label_order" in faults else torch.randperm(len(y))
             for index in order.split(4):
                 if "no_zero_grad" not in faults:
                     optimizer.zero_grad()
@@ -178,7 +177,7 @@ TRAIN = Exercise(
     wrong={
         "+".join(chosen): _trained(*chosen)
         for k in range(1, len(FAULTS) + 1)
-        for chosen in itertools.combinations(FAULTS, k)
+        for chosen in (*itertools.combinations(FAULTS, k), ("drawn_once",))
     },
 )
 
@@ -198,6 +197,7 @@ HALF_WIDTHS = {
     "unpaired": lambda a, b: (_quantile(2 * len(a) - 2) * ((a.var() + b.var()) / len(a)) ** 0.5),
     "normal_quantile": lambda a, b: 1.96 * _spread(a, b),
     "of_one_seed": lambda a, b: _quantile(len(a) - 1) * (a - b).std(),
+    "n_degrees": lambda a, b: _quantile(len(a)) * _spread(a, b),
     "n_not_n_minus_1": lambda a, b: _quantile(len(a) - 1) * _spread(a, b, correction=0),
 }
 VERDICTS = {

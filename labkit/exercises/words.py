@@ -61,7 +61,7 @@ def _drop(train, test, min_freq):
 
 
 def _draw_words():
-    train = ["a good film", "not a good film no", "a bad idea and a bad film not good a"]
+    train = ["a good film", "not a good film no", "a bad idea and a bad bad film not a bad"]
     small = ([text.split() for text in train[:2]], ["good idea a film not bad bad bad".split()], 2)
     return [small, ([text.split() for text in train], [["bad", "story"], ["story", "a"]], 2)]
 
@@ -79,6 +79,7 @@ VOCABULARY = Exercise(
         "all_words": lambda train, test, m: _vocabulary(train, test, 1),
         "unknown_dropped": _drop,
         "unknown_is_0": lambda train, test, m: _number(_kept(train, test, m), test, unknown=0),
+        "first_seen": lambda t, x, m: _number(sorted(_kept(t, x, m), key=sum(t, []).index), x),
         "alphabetical": lambda train, test, m: _number(sorted(_kept(train, test, m)), test),
         "rarest_first": lambda train, test, m: _number(_kept(train, test, m)[::-1], test),
     },
