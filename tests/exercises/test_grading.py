@@ -139,6 +139,8 @@ def test_the_worked_example_earns_what_the_readme_says(course, tmp_path):
         (tmp_path / "source/exercises").mkdir(parents=True, exist_ok=True)
         shutil.copy(path, tmp_path / "source/exercises")
     nbgrader(tmp_path, "generate_assignment", "exercises")
+    for path in (tmp_path / "release/exercises").glob("*.ipynb"):
+        assert not re.search("SOLUTION|答案", path.read_text(encoding="utf-8")), "one of a class"
     subprocess.run([sys.executable, ROOT / "grading/example.py"], cwd=tmp_path, check=True)
     nbgrader(tmp_path, "autograde", "exercises")
     nbgrader(tmp_path, "export")
