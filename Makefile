@@ -6,7 +6,9 @@
 # make soak   200 kills of trainings and of downloads, at random moments of another seed each time
 # make records  renew the records of a quick run, which `make test` compares its own with (five minutes)
 # make page   write the page of the newest run of each notebook, and the pictures of it that README shows
-# make release  cut the solutions out of the exercises, for students, into grading/release
+# make release  cut the solutions out of the exercises, for students, into grading/release; with SOLUTIONS=1, for one
+#               who learns alone, into grading/alone, with each solution folded below its hints
+# make example  write the hand-ins of three invented students into grading/submitted, to try `make grade` with
 # make grade  grade what lies in grading/submitted/STUDENT/exercises: grading/grades.csv and grading/feedback
 # make clean  strip the noise of a run from the committed notebooks, keeping their outputs
 
@@ -24,7 +26,7 @@ NBGRADER = cd grading && PYTHONWARNINGS=ignore PATH="$(abspath $(BIN)):$$PATH" $
 STRIP = $(BIN)/nbstripout --keep-output --keep-count --keep-id --drop-tagged-cells injected-parameters \
   --extra-keys 'metadata.papermill metadata.widgets metadata.language_info.version cell.metadata.papermill cell.metadata.execution'
 
-.PHONY: teach setup run test lint lab bench bench-quick soak records page release grade clean
+.PHONY: teach setup run test lint lab bench bench-quick soak records page release example grade clean
 
 setup: $(READY)
 
@@ -96,7 +98,10 @@ page: $(READY)
 release: $(READY) teach
 	mkdir -p grading/source/exercises && cp $(EXERCISES) grading/source/exercises
 	$(NBGRADER) generate_assignment exercises --force
-	@echo "Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises."
+	@echo "$(if $(SOLUTIONS),Work in grading/alone/exercises; the solutions are folded.,Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises.)"
+
+example: release
+	cd grading && $(abspath $(BIN))/python example.py
 
 grade: $(READY) teach
 	@ls grading/submitted/*/exercises/*.ipynb > /dev/null 2>&1 \

@@ -167,19 +167,21 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
 
 @main.command()
 @click.argument("source", metavar="NOTEBOOK", type=PLACE)
+@click.argument("exercises", required=False, type=FILE)
 @click.option("--output", type=NEW_FILE, help="Default: beside NOTEBOOK.")
-def report(source: Path, output: Path | None) -> None:
-    """Write an executed notebook as a lab report, without code.
+def report(source: Path, exercises: Path | None, output: Path | None) -> None:
+    """Write an executed notebook as a lab report.
 
-    NOTEBOOK, or the one in a run's folder, becomes one HTML file with its figures, tables and your
-    guesses, to print or to hand in. Code is left out; formulas stay as they are typed. For example:
+    NOTEBOOK, or the one of a run's folder, becomes one HTML file with its settings, figures, tables
+    and your guesses, to print or to hand in. EXERCISES, a notebook of them that you have worked in,
+    is put behind it, with your answers and what the checks said. For example:
 
     \b
-    labkit report runs/01_mnist.ipynb
+    labkit report runs/01_mnist.ipynb grading/release/exercises/01_mnist_exercises.ipynb
     """
     from labkit.runs import html
 
-    click.echo(f"report: {html.write_report(source, output).resolve()}")
+    click.echo(f"report: {html.write_report(source, exercises, output).resolve()}")
 
 
 @main.command()

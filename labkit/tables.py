@@ -89,6 +89,18 @@ def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str
     return "\n".join([*lines, "", word(same, lang)])
 
 
+def compared(guess: Mapping, found: Mapping, lang: str = "en") -> str:
+    """Set guesses beside what was found, as Markdown; numbers are differences of accuracies."""
+    line = word("{name}: you said {guess}, it was {found}.", lang)
+    points = word("{:+.1f} points", lang)
+    lines = []
+    for name in (name for name in guess if name in found):
+        both = [guess[name], found[name]]
+        shown = [each if isinstance(each, str) else points.format(100 * each) for each in both]
+        lines.append("- " + line.format(name=name, guess=shown[0], found=shown[1]))
+    return "\n".join(lines)
+
+
 def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:

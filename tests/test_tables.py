@@ -25,6 +25,16 @@ def test_a_guess_in_percent_is_refused_with_the_number_to_write():
         tables.guessed({"RNN": 95}, TESTS)
 
 
+def test_guessed_differences_and_names_stand_beside_what_was_found():
+    found = {"RNN": 0.1234, "LSTM": "4 / 9"}
+    assert tables.compared({"LSTM": "3 / 8", "RNN": -0.01, "GRU": 0.5}, found).splitlines() == [
+        "- LSTM: you said 3 / 8, it was 4 / 9.",
+        "- RNN: you said -1.0 points, it was +12.3 points.",
+    ]
+    said = tables.compared({"RNN": 0.1}, found, "zh")
+    assert said == "- RNN:你猜 +10.0 个百分点,实际 +12.3 个百分点。"
+
+
 def test_beliefs_are_sorted_by_what_was_found():
     verdicts = {"M1": "supported", "M2": "inconclusive", "M3": "contradicted", "M4": "not tested"}
     entries = [{"id": id, "verdict": verdict} for id, verdict in verdicts.items()]

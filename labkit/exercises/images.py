@@ -32,9 +32,7 @@ NORMALISE = Exercise(
     draw=_draw_bytes,
     wrong={
         "images_in_bytes": lambda images, train: _normalise(images.double() * 255, train),
-        "statistics_in_bytes": lambda images, train: (
-            (images / 255 - train.double().mean()) / train.double().std()
-        ),
+        "statistics_in_bytes": lambda images, train: _normalise(images / 255, train),
         "own_statistics": lambda images, train: _normalise(images, images),
         "each_image": lambda images, train: torch.stack([_normalise(one, one) for one in images]),
         "variance": lambda images, train: _normalise(images, train) / (train / 255).std(),
@@ -76,6 +74,7 @@ COUNT = Exercise(
         "no_head": _count(head=0),
         "no_head_bias": _count(head_bias=0),
         "layers_alike": _count(alike=True),
+        "one_bias+layers_alike": _count(biases=1, alike=True),
     },
 )
 
@@ -109,12 +108,9 @@ def _cross_entropy(logits, y):
 
 
 def _draw_logits():
-    (a, b, c) = normal(0, (1, 3), (4, 3), (2, 5))
-    return [
-        (a, torch.tensor([1])),
-        (b, torch.tensor([2, 0, 0, 1])),
-        (1000 * c, torch.tensor([4, 2])),
-    ]
+    a, b, c = normal(0, (1, 3), (4, 3), (2, 5))
+    pairs = (a, [1]), (b, [2, 0, 0, 1]), (1000 * c, [4, 2])
+    return [(logits, torch.tensor(y)) for logits, y in pairs]
 
 
 CROSS_ENTROPY = Exercise(
@@ -125,9 +121,8 @@ CROSS_ENTROPY = Exercise(
     wrong={
         "softmax_twice": lambda logits, y: F.cross_entropy(logits.softmax(1), y),
         "sum": lambda logits, y: F.cross_entropy(logits, y, reduction="sum"),
-        "unstable": lambda logits, y: (
-            (logits.exp().sum(1).log() - logits[torch.arange(len(y)), y]).mean()
-        ),
+        "unstable": lambda logits, y: F.nll_loss(logits - logits.exp().sum(1, True).log(), y),
+        "by_hand": lambda z, y: F.nll_loss((z.exp() / z.exp().sum(1, True)).log(), y),
         "no_minus": lambda logits, y: -F.cross_entropy(logits, y),
         "over_classes_too": lambda logits, y: F.cross_entropy(logits, y) / logits.shape[1],
         "surest_class": lambda logits, y: F.cross_entropy(logits, logits.argmax(1)),
@@ -153,6 +148,14 @@ def _each_its_own(images, seed):
     return torch.stack([x.flatten()[k].view_as(x) for x, k in zip(images, orders, strict=True)])
 
 
+def _permuted(permute):
+    return lambda images, seed, *how: (permute(images, seed), _disturb(images, seed, *how)[1])
+
+
+def _longer(append):
+    return lambda images, *how: (_disturb(images, *how)[0], append(images, *how))
+
+
 DISTURB = Exercise(
     name="disturb",
     points=4,
@@ -161,27 +164,13 @@ DISTURB = Exercise(
         (*normal(n, (n, t, d)), 10 + n, -0.42, k) for n, t, d, k in [(2, 2, 3, 1), (3, 5, 4, 2)]
     ],
     wrong={
-        "each_its_own": lambda images, seed, paper, k: (
-            _each_its_own(images, seed),
-            _disturb(images, seed, paper, k)[1],
-        ),
-        "rows_only": lambda images, seed, paper, k: (
-            images[:, _order(images.shape[1], seed)],
-            _disturb(images, seed, paper, k)[1],
-        ),
-        "digits_only": lambda images, seed, paper, k: (
-            images[_order(len(images), seed)],
-            _disturb(images, seed, paper, k)[1],
-        ),
-        "before": lambda images, seed, paper, k: (
-            _disturb(images, seed, paper, k)[0],
-            _disturb(images.flip(1), seed, paper, k)[1].flip(1),
-        ),
+        "each_its_own": _permuted(_each_its_own),
+        "rows_only": _permuted(lambda x, seed: x[:, _order(x.shape[1], seed)]),
+        "digits_only": _permuted(lambda x, seed: x[_order(len(x), seed)]),
+        "flat": _permuted(lambda x, seed: x.flatten(1)[:, _order(x[0].numel(), seed)]),
+        "before": _longer(lambda x, *how: _disturb(x.flip(1), *how)[1].flip(1)),
         "zeros": lambda images, seed, paper, k: _disturb(images, seed, 0.0, k),
-        "both_at_once": lambda images, seed, paper, k: (
-            _disturb(images, seed, paper, k)[0],
-            _disturb(_disturb(images, seed, paper, k)[0], seed, paper, k)[1],
-        ),
+        "both_at_once": _longer(lambda x, *how: _disturb(_disturb(x, *how)[0], *how)[1]),
     },
 )
 

@@ -18,9 +18,7 @@ from labkit.exercises.judge import Exercise, normal
 def _joined(kinds, make):
     """Return name → make(one of each kind), without the one in which all are right (named "")."""
     return {
-        "+".join(filter(None, names)): make(
-            *(kind[n] for kind, n in zip(kinds, names, strict=True))
-        )
+        "+".join(filter(None, names)): make(*map(dict.get, kinds, names))
         for names in itertools.product(*kinds)
         if any(names)
     }
@@ -29,9 +27,7 @@ def _joined(kinds, make):
 LOSSES = {
     "": lambda z, y: F.binary_cross_entropy_with_logits(z.squeeze(1), y.double()),
     "pairs": lambda z, y: (F.softplus(z) - z * y).mean(),
-    "sigmoid_twice": lambda z, y: F.binary_cross_entropy_with_logits(
-        z.squeeze(1).sigmoid(), y.double()
-    ),
+    "sigmoid_twice": lambda z, y: LOSSES[""](z.sigmoid(), y),
     "sum": lambda z, y: (F.softplus(z) - z * y[:, None]).sum(),
 }
 DECISIONS = {
@@ -53,10 +49,7 @@ LOSS = Exercise(
     reference=_loss_and_decision,
     draw=lambda: [
         (torch.tensor([[0.3], [-1.2]]).double(), torch.tensor([1, 1])),
-        (
-            torch.tensor([[2.0], [-0.4], [0.1], [0.9], [-3.0]]).double(),
-            torch.tensor([1, 0, 0, 1, 1]),
-        ),
+        (torch.tensor([[2.0, -0.4, 0.1, 0.9, -3]]).double().T, torch.tensor([1, 0, 0, 1, 1])),
     ],
     wrong={
         **_joined((LOSSES, DECISIONS), lambda loss, decide: lambda z, y: (loss(z, y), decide(z))),
@@ -102,10 +95,6 @@ def _scored(accuracy, order, f1, interval):
     return scores
 
 
-def _scores(batches):
-    return _scored(*(kind[""] for kind in (ACCURACIES, ORDERS, F1, INTERVALS)))(batches)
-
-
 def _draw_batches():
     generator = torch.Generator().manual_seed(0)
     y = torch.randint(0, 2, (41,), generator=generator)
@@ -118,7 +107,7 @@ def _draw_batches():
 SCORES = Exercise(
     name="scores",
     points=6,
-    reference=_scores,
+    reference=_scored(*(kind[""] for kind in (ACCURACIES, ORDERS, F1, INTERVALS))),
     draw=_draw_batches,
     wrong=_joined((ACCURACIES, ORDERS, F1, INTERVALS), _scored),
     tolerance=1e-4,  # 1.96 or 1.959964, float32 or float64
@@ -132,9 +121,10 @@ def _trained(*faults):
         torch.manual_seed(0)
         optimizer = torch.optim.SGD(model.parameters(), lr=0.5)
         best, weights = -torch.inf, None
-        for _ in range(num_epochs):
+        for epoch in range(num_epochs):
             model.train()
-            order = torch.arange(len(y)) if "label_order" in faults else torch.randperm(len(y))
+            if not epoch or "drawn_once" not in faults:
+                order = torch.arange(len(y)) if "label_order" in faults else torch.randperm(len(y))
             for index in order.split(4):
                 if "no_zero_grad" not in faults:
                     optimizer.zero_grad()
@@ -152,10 +142,6 @@ def _trained(*faults):
         return weights
 
     return train
-
-
-def _train(model, x, y, loss, validation, test, num_epochs):
-    return _trained()(model, x, y, loss, validation, test, num_epochs)
 
 
 def _loss(logits, y):
@@ -186,12 +172,12 @@ def _draw_training():
 TRAIN = Exercise(
     name="train",
     points=5,
-    reference=_train,
+    reference=_trained(),
     draw=_draw_training,
     wrong={
         "+".join(chosen): _trained(*chosen)
         for k in range(1, len(FAULTS) + 1)
-        for chosen in itertools.combinations(FAULTS, k)
+        for chosen in (*itertools.combinations(FAULTS, k), ("drawn_once",))
     },
 )
 
@@ -211,6 +197,7 @@ HALF_WIDTHS = {
     "unpaired": lambda a, b: (_quantile(2 * len(a) - 2) * ((a.var() + b.var()) / len(a)) ** 0.5),
     "normal_quantile": lambda a, b: 1.96 * _spread(a, b),
     "of_one_seed": lambda a, b: _quantile(len(a) - 1) * (a - b).std(),
+    "n_degrees": lambda a, b: _quantile(len(a)) * _spread(a, b),
     "n_not_n_minus_1": lambda a, b: _quantile(len(a) - 1) * _spread(a, b, correction=0),
 }
 VERDICTS = {
@@ -227,9 +214,7 @@ def _compared(half_width, said):
     return compare
 
 
-def _paired(a, b):
-    return _compared(HALF_WIDTHS[""], VERDICTS[""])(a, b)
-
+_paired = _compared(HALF_WIDTHS[""], VERDICTS[""])
 
 PAIRED = Exercise(
     name="paired",
@@ -243,10 +228,7 @@ PAIRED = Exercise(
             ([0.80, 0.84, 0.82, 0.79], [0.83, 0.86, 0.85, 0.81]),
         ]
     ],
-    wrong={
-        **_joined((HALF_WIDTHS, VERDICTS), _compared),
-        "b_minus_a": lambda a, b: _paired(b, a),
-    },
+    wrong={**_joined((HALF_WIDTHS, VERDICTS), _compared), "b_minus_a": lambda a, b: _paired(b, a)},
 )
 
 EXERCISES = (LOSS, SCORES, TRAIN, PAIRED)

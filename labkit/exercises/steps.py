@@ -31,9 +31,7 @@ ROWS = Exercise(
         "mixed": _mixed,
         "ignores_batch_first": lambda images, batch_first: _rows(images, True),
         "always_steps_first": lambda images, batch_first: _rows(images, False),
-        "channel_left": lambda images, batch_first: (
-            images if batch_first else images.transpose(0, 1)
-        ),
+        "channel_left": lambda x, batch_first: x if batch_first else x.transpose(0, 1),
     },
 )
 
@@ -108,6 +106,7 @@ STATES = Exercise(
         "no_carry": _states(carry=False),
         "from_zeros": _states(start=torch.zeros_like),
         "last_only": _states(keep=lambda first, past: past[-1]),
+        "a_list": _states(keep=lambda first, past: past),
         "backwards": _states(order=-1),
         "time_first": _states(keep=lambda first, past: torch.stack(past)),
         "one_late": _states(keep=lambda first, past: torch.stack([first, *past[:-1]], 1)),
@@ -150,6 +149,7 @@ LSTM = Exercise(
         "added": _lstm(keep=lambda f, c, i, g: f + c + i * g),
         "h_without_tanh": _lstm(out=lambda o, c: o * c),
         "new_by_sigmoid": _lstm(new=torch.sigmoid),
+        "sigmoid_of_all": _lstm(new=lambda g: torch.sigmoid(g).tanh()),
         "same_bias": _lstm(biases=lambda b_ih, b_hh: b_ih + b_ih),
         "no_bias": _lstm(biases=lambda b_ih, b_hh: 0),
         "h_only": lambda *given: _lstm_step(*given)[0],
@@ -179,20 +179,11 @@ def _not_kept(x, h, step, loss):
     return torch.stack([state.grad.norm(dim=1).mean() for state in states])
 
 
-def gradient_loss(last):
-    """Return a loss of the last state, (N, H) → (): the sum of its cubes."""
-    return last.pow(3).sum()
-
-
-def _gradient_norms(x, h, step, loss):
-    return _gradients()(x, h, step, loss)
-
-
 GRADIENT = Exercise(
     name="gradient_norms",
     points=6,
-    reference=_gradient_norms,
-    draw=lambda: [(*case, gradient_loss) for case in _draw_sequences()],
+    reference=_gradients(),
+    draw=lambda: [(*case, lambda last: last.pow(3).sum()) for case in _draw_sequences()],
     wrong={
         "not_kept": _not_kept,
         "of_inputs": _gradients(of_inputs=True),

@@ -61,7 +61,7 @@ def _drop(train, test, min_freq):
 
 
 def _draw_words():
-    train = ["a good film", "not a good film no", "a bad idea and a bad film not good a"]
+    train = ["a good film", "not a good film no", "a bad idea and a bad bad film not a bad"]
     small = ([text.split() for text in train[:2]], ["good idea a film not bad bad bad".split()], 2)
     return [small, ([text.split() for text in train], [["bad", "story"], ["story", "a"]], 2)]
 
@@ -79,6 +79,7 @@ VOCABULARY = Exercise(
         "all_words": lambda train, test, m: _vocabulary(train, test, 1),
         "unknown_dropped": _drop,
         "unknown_is_0": lambda train, test, m: _number(_kept(train, test, m), test, unknown=0),
+        "first_seen": lambda t, x, m: _number(sorted(_kept(t, x, m), key=sum(t, []).index), x),
         "alphabetical": lambda train, test, m: _number(sorted(_kept(train, test, m)), test),
         "rarest_first": lambda train, test, m: _number(_kept(train, test, m)[::-1], test),
     },
@@ -104,14 +105,10 @@ def _padded(cut=_cut, width=lambda lengths, max_len: max(lengths), front=False, 
     return pad
 
 
-def _pad(reviews, max_len, tail):
-    return _padded()(reviews, max_len, tail)
-
-
 PAD = Exercise(
     name="pad",
     points=4,
-    reference=_pad,
+    reference=_padded(),
     draw=lambda: [
         ([[5, 6], [7]], 3, 1),
         ([[2, 3, 4, 5, 6, 7, 8], [9, 10, 3], [4]], 5, 2),
@@ -123,11 +120,7 @@ PAD = Exercise(
         "head_only": _padded(lambda review, max_len, tail: review[:max_len]),
         "tail_only": _padded(lambda review, max_len, tail: review[-max_len:]),
         "too_long": _padded(lambda review, max_len, tail: _cut(review, max_len + tail, tail)),
-        "all_of_it_at_tail_0": _padded(
-            lambda review, max_len, tail: (
-                review if len(review) <= max_len else review[: max_len - tail] + review[-tail:]
-            )
-        ),
+        "all_of_it_at_tail_0": _padded(lambda r, m, t: r if len(r) <= m else r[: m - t] + r[-t:]),
         "not_cut": _padded(lambda review, max_len, tail: review),
         "always_max_len": _padded(width=lambda lengths, max_len: max_len),
         "zeros_in_front": _padded(front=True),
@@ -179,15 +172,9 @@ READ_OUT = Exercise(
         "both_at_the_first": lambda states, lengths: states[:, 0],
         "both_after_padding": lambda states, lengths: states[:, -1],
         "forward_after_padding": lambda states, lengths: _ends(states, states[:, -1], states[:, 0]),
-        "ends_swapped": lambda states, lengths: (
-            _ends(states, states[:, 0], _last_state(states, lengths))
-        ),
-        "halves_swapped": lambda states, lengths: (
-            _read_out(states, lengths).roll(states.shape[2] // 2, 1)
-        ),
-        "forward_only": lambda states, lengths: (
-            _last_state(states, lengths)[:, : states.shape[2] // 2]
-        ),
+        "ends_swapped": lambda s, lengths: _ends(s, s[:, 0], _last_state(s, lengths)),
+        "halves_swapped": lambda s, lengths: _read_out(s, lengths).roll(s.shape[2] // 2, 1),
+        "forward_only": lambda s, lengths: _last_state(s, lengths)[:, : s.shape[2] // 2],
     },
 )
 

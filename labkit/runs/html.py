@@ -1,20 +1,49 @@
-"""An executed notebook as a lab report: one HTML file to print or to hand in, without its code."""
+"""An executed notebook as a lab report: one HTML file to print or to hand in.
+
+Of its code, settings and answers to exercises stay. Formulas are drawn: the file asks no host.
+"""
 
 from __future__ import annotations
 
+import base64
+import io
+from html import escape
 from pathlib import Path
+
+from jinja2 import pass_context
 
 from labkit.machine import files
 
+SHOWN = {"parameters", "injected-parameters"}  # tags of cells whose code stays
 
-def write_report(source: Path, output: Path | None) -> Path:
+
+def write_report(source: Path, exercises: Path | None, output: Path | None) -> Path:
     """Write the report of an executed notebook, or of the one in a run's folder; return its path.
 
-    Figures stand in the file, which needs no network; formulas stay as they are typed. Raises
-    ValueError where there is no executed notebook.
+    exercises: another, put behind it. Raises ValueError where there is no executed notebook.
     """
-    import nbformat
     from nbconvert import HTMLExporter
+
+    path, notebook = _executed(source)
+    if exercises:
+        cells = _executed(exercises)[1].cells
+        notebook.cells += [cell for cell in cells if not cell.get("id", "").endswith("-hints")]
+    for cell in notebook.cells:
+        answer = cell.metadata.get("nbgrader", {}).get("solution")
+        if not answer and SHOWN.isdisjoint(cell.metadata.get("tags", [])):
+            cell.metadata.transient = {"remove_source": cell.cell_type == "code"}
+    nowhere = {"mathjax_url": "", "require_js_url": "", "jquery_url": "", "mermaid_js_url": ""}
+    exporter = HTMLExporter(exclude_input_prompt=True, embed_images=True, **nowhere)
+    exporter.exclude_output_prompt = True
+    exporter.register_filter("markdown2html", _to_html)
+    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": path.stem}})
+    output = output or path.with_suffix(".html")
+    files.write_text(output, page)
+    return output
+
+
+def _executed(source: Path):
+    import nbformat
 
     found = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
     if len(found) != 1:
@@ -25,10 +54,29 @@ def write_report(source: Path, output: Path | None) -> Path:
     notebook = nbformat.read(found[0], as_version=4)
     if not any(cell.get("outputs") for cell in notebook.cells):
         raise ValueError(f"{found[0]} has not been executed: run it and save it first.")
-    nowhere = {"mathjax_url": "", "require_js_url": "", "jquery_url": "", "mermaid_js_url": ""}
-    exporter = HTMLExporter(exclude_input=True, exclude_input_prompt=True, **nowhere)
-    exporter.exclude_output_prompt = exporter.embed_images = True
-    page, _ = exporter.from_notebook_node(notebook, {"metadata": {"name": found[0].stem}})
-    path = output or found[0].with_suffix(".html")
-    files.write_text(path, page)
-    return path
+    return found[0], notebook
+
+
+@pass_context
+def _to_html(context, source: str) -> str:
+    from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
+
+    pasted = context.get("cell", {}).get("attachments", {})
+    renderer = IPythonRenderer(escape=False, attachments=pasted, exclude_anchor_links=True)
+    renderer.inline_math = _drawn
+    renderer.block_math = lambda tex: f'<p style="text-align: center">{_drawn(tex)}</p>'
+    return MarkdownWithMath(renderer=renderer).render(source)
+
+
+def _drawn(tex: str) -> str:
+    """Return a formula as a picture in the text, or as it was typed if it cannot be drawn."""
+    from matplotlib import font_manager, mathtext
+
+    picture, size = io.BytesIO(), font_manager.FontProperties(size=11)
+    try:
+        depth = mathtext.math_to_image(f"${tex.strip()}$", picture, size, dpi=72, format="svg")
+    except ValueError:
+        return escape(f"${tex}$")
+    data = base64.b64encode(picture.getvalue()).decode()
+    look = f"display: inline; height: auto; vertical-align: -{depth}pt"
+    return f'<img alt="{escape(tex)}" style="{look}" src="data:image/svg+xml;base64,{data}">'

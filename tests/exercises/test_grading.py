@@ -6,6 +6,7 @@ It needs the extra `teach`. Reference: the points that each hand-in must earn.
 import csv
 import importlib.util
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -103,6 +104,20 @@ def test_the_released_notebook_holds_no_solution(course):
             assert not any(line.strip() in everything for line in lines), cell.id
 
 
+def test_one_who_learns_alone_finds_each_solution_folded_below_its_hints(course, monkeypatch):
+    """The class's release, cut from the same source, stays without: the test above searches it."""
+    monkeypatch.setenv("SOLUTIONS", "1")
+    nbgrader(course, "generate_assignment", "exercises", "--force")
+    notebook = nbformat.read(course / "alone/exercises" / NAME, as_version=4)
+    sources = {cell.id: cell.source for cell in notebook.cells}
+    for cell in nbformat.read(ROOT / "notebooks" / NAME, as_version=4).cells:
+        if cell.id in FIRST:
+            lines = [line.strip() for line in cell.source.splitlines()[3:-1]]
+            folded = sources[f"{cell.id}-hints"].partition("<summary>Solution · 答案</summary>")[2]
+            assert folded and all(line in folded for line in lines)
+            assert not any(line in sources[cell.id] for line in lines), "only where it is folded"
+
+
 def test_each_hand_in_gets_its_points(scores):
     """A check that a student deleted comes back, and what never ends or raises costs its own."""
     lost = {exercise.name: exercise.points for exercise in LISTED}
@@ -116,6 +131,25 @@ def test_each_hand_in_gets_its_points(scores):
         "wrong": sum(shares),
         "broken": ALL - lost["elman_step"] - lost["all_states"],
     }
+
+
+def test_the_worked_example_earns_what_the_readme_says(course, tmp_path):
+    """Reference: the table in notebooks/README.md, for both notebooks."""
+    shutil.copy(course / "nbgrader_config.py", tmp_path)
+    for path in (ROOT / "notebooks").glob("*_exercises.ipynb"):
+        (tmp_path / "source/exercises").mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, tmp_path / "source/exercises")
+    nbgrader(tmp_path, "generate_assignment", "exercises")
+    for path in (tmp_path / "release/exercises").glob("*.ipynb"):
+        assert not re.search("SOLUTION|答案", path.read_text(encoding="utf-8")), "one of a class"
+    subprocess.run([sys.executable, ROOT / "grading/example.py"], cwd=tmp_path, check=True)
+    nbgrader(tmp_path, "autograde", "exercises")
+    nbgrader(tmp_path, "export")
+    with (tmp_path / "grades.csv").open(encoding="utf-8") as file:
+        scores = {row["student_id"]: float(row["score"]) for row in csv.DictReader(file)}
+    readme = (ROOT / "notebooks/README.md").read_text(encoding="utf-8")
+    told = dict(re.findall(r"^\| `(ada|ben|cleo)` \|.*\| ([\d.]+) of 85 \|$", readme, re.MULTILINE))
+    assert scores == {student: float(points) for student, points in told.items()} and len(told) == 3
 
 
 def test_the_feedback_has_the_words_of_each_mistake(course, scores):
