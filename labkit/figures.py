@@ -69,23 +69,21 @@ def training_curves(
 def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> Figure:
     """Draw the confusion matrix of each model: counts in the cells, errors as colour.
 
-    The colour is the share of the true class taken for another, on one scale for all models.
+    All models have one scale, up to the most frequent error; the right answers are no part of it.
     """
     many = len(classes) > 2
     size = 3.4 if many else 3.2
     how = {"figsize": (size * len(tests), size), "squeeze": False, "layout": "constrained"}
     figure, axes = plt.subplots(1, len(tests), **how)
-    names = [word(name) for name in classes]
+    names, right = [word(name) for name in classes], np.eye(len(classes), dtype=bool)
     counts = {name: np.array(test["confusion"]) for name, test in tests.items()}
-    shares = {name: n / n.sum(axis=1, keepdims=True).clip(1) for name, n in counts.items()}
-    for share in shares.values():
-        np.fill_diagonal(share, 0)
-    highest = max(0.01, *(share.max() for share in shares.values()))
+    highest = max(1, *(n[~right].max() for n in counts.values()))
+    colours = plt.get_cmap("Oranges").with_extremes(under="0.8")  # under 0 is the diagonal
     for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
         seaborn.heatmap(
-            shares[name], annot=counts[name], fmt="d", annot_kws={"fontsize": 7 if many else 11},
-            cmap="Oranges", vmin=0, vmax=highest, cbar=False, square=True, linewidths=0.3,
-            linecolor="0.85", ax=ax, xticklabels=names, yticklabels=names,
+            np.where(right, -1, counts[name]), annot=counts[name], fmt="d", cmap=colours,
+            vmin=0, vmax=highest, cbar=False, square=True, linewidths=0.3, linecolor="0.85",
+            annot_kws={"fontsize": 7 if many else 11}, ax=ax, xticklabels=names, yticklabels=names,
         )  # fmt: skip
         ax.set_title(f"{name}: {test['accuracy']:.2%}", fontsize=11)
         ax.set_xlabel(word("predicted"))
