@@ -156,11 +156,10 @@ def encode(text: str, vocabulary: Vocabulary) -> Tensor:
     return torch.tensor([vocabulary.encode(tokenize(text))])
 
 
-def some(part: imdb.Split, num: int) -> imdb.Split:
-    """Return every k-th review of a part, at most `num`: the official test is sorted by label."""
-    k = -(-len(part) // num)
-    names = ("starts", "num_words", "lengths", "y", "texts")
-    return replace(part, **{name: getattr(part, name)[::k] for name in names})
+def some(part: mnist.Split | imdb.Split, num: int) -> mnist.Split | imdb.Split:
+    """Return every k-th example, at most `num`: the official test of reviews is sorted by label."""
+    names, k = ("x", "starts", "num_words", "lengths", "y", "texts"), -(-len(part) // num)
+    return replace(part, **{n: getattr(part, n)[::k] for n in names if hasattr(part, n)})
 
 
 def cut(part: imdb.Split, max_len: int, tail: float = 0.0) -> imdb.Split:
@@ -221,7 +220,7 @@ def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) 
 
 
 def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return ‖∂logit/∂e‖, e the last word's vector, behind each of `paddings`: mean of (N, T)."""
+    """Return ‖∂logit/∂e‖, e the last word's vector, behind each of `paddings`: (paddings, N)."""
     lengths, norms = torch.full((len(ids),), ids.shape[1]), []
     for count in paddings:
         vectors = []  # of the words and the paddings
@@ -229,7 +228,7 @@ def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int])
         logits = model(_pad(ids, count), lengths)
         seen.remove()
         (gradient,) = torch.autograd.grad(logits.sum(), vectors)  # (N, T + count, E)
-        norms.append(gradient[:, ids.shape[1] - 1].norm(dim=1).mean())
+        norms.append(gradient[:, ids.shape[1] - 1].norm(dim=1))
     return torch.stack(norms)
 
 
@@ -237,9 +236,7 @@ def _pad(ids: Tensor, count: int) -> Tensor:
     return nn.functional.pad(ids, (0, count), value=PAD)
 
 
-def accuracy_by_length(
-    model: TextClassifier, part: imdb.Split, edges: Sequence[int]
-) -> list[float]:
+def accuracy_by_length(model: nn.Module, part: imdb.Split, edges: Sequence[int]) -> list[float]:
     """Return the accuracy on the reviews of so many words: from one edge to below the next."""
     logits = training.predict(model, _as_read(model, part))
     right = (metrics.predictions(logits) == part.y).double()

@@ -257,13 +257,13 @@ def test_the_last_words_gradient_halves_with_each_padding():
         model = forgetful(readout)
         halving(model.forward_layers[0])
         model.embedding.weight.data *= 1e-4  # so small that tanh is linear
-        norms = probes.gradient_behind(model, ids, [0, 1, 4])
-        torch.testing.assert_close(norms / norms[0], torch.tensor(expected).float())
+        norms = probes.gradient_behind(model, ids, [0, 1, 4])  # (paddings, N)
+        ratios = torch.tensor(expected).float()
+        torch.testing.assert_close(norms / norms[0], ratios[:, None].expand(3, 2))
         model.head.bias.data.zero_()
         logits = probes.running_logits(model, ids[:1], [0, 1, 4])
         assert len(logits) == 6 and logits[2] == logits[3]
         torch.testing.assert_close(logits[0], model(ids[:1, :1], torch.tensor([1]))[0, 0])
-        ratios = torch.tensor(expected).float()
         torch.testing.assert_close(logits[3:] / logits[3], ratios, rtol=1e-4, atol=0)
 
 

@@ -17,7 +17,7 @@ import torch
 from IPython.display import HTML
 from torch import Tensor, nn
 
-from labkit import metrics, training
+from labkit import probes
 from labkit.data import imdb, mnist, official
 from labkit.data.words import UNKNOWN
 from labkit.language import word
@@ -83,7 +83,7 @@ def write(
     data = data or _load(result)
     if data.sha256 != result["data"]["edition_sha256"]:
         raise ValueError(f"{folder} was run on another edition of the data than is here.")
-    part = _some(data.test)
+    part = probes.some(data.test, NUM_SCORED)
     words = data.vocabulary.words[: UNKNOWN + 1 + NUM_WORDS] if notebook == "02_imdb" else []
     models, accuracy, encoded = {}, {}, {}
     for name in (name for name in MODELS[notebook] if name in result["models"]):
@@ -99,8 +99,7 @@ def write(
         accuracy[name], encoded[name] = {}, {"cell": name, "weights": encode(trained)}
         for how, (weights, examples) in kept.items():
             models[name] = build(name, weights, asked)
-            right = metrics.predictions(training.predict(models[name], examples)) == part.y
-            accuracy[name][how] = float(right.float().mean())
+            accuracy[name][how] = probes.accuracy(models[name], examples)
     shown = {
         "notebook": notebook,
         "lang": asked["lang"],
@@ -191,10 +190,3 @@ def _load(result: dict) -> mnist.Digits | imdb.Reviews:
     sizes = (asked[name] for name in ("num_test", "max_len", "min_freq", "tail"))
     wide = asked["readout"] == "padded"
     return imdb.load(asked["data_source"], 1, *sizes, pad_to_max_len=wide)
-
-
-def _some(part):
-    """Return every k-th example of a part, NUM_SCORED of them at most."""
-    places = torch.arange(0, len(part), -(-len(part) // NUM_SCORED))
-    names = [name for name in ("x", "y", "starts", "num_words", "lengths") if hasattr(part, name)]
-    return replace(part, **{name: getattr(part, name)[places] for name in names})
