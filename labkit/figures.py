@@ -68,18 +68,18 @@ def training_curves(
 def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> Figure:
     """Draw the confusion matrix of each model: counts in the cells, errors as colour.
 
-    All models have one scale, up to the most frequent error; the right answers are no part of it.
+    Each model's scale ends at its most frequent error; the right answers are no part of it.
     """
     how = {"figsize": (3.4 * len(tests), 3.4), "squeeze": False, "layout": "constrained"}
     figure, axes = plt.subplots(1, len(tests), **how)
-    names, right = [word(name) for name in classes], np.eye(len(classes), dtype=bool)
-    counts = {name: np.array(test["confusion"]) for name, test in tests.items()}
-    highest = max(1, *(n[~right].max() for n in counts.values()))
+    names = [word(name) for name in classes]
     colours = plt.get_cmap("Oranges").with_extremes(under="0.8")  # under 0 is the diagonal
     for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
+        errors = np.array(test["confusion"])
+        np.fill_diagonal(errors, -1)
         seaborn.heatmap(
-            np.where(right, -1, counts[name]), annot=counts[name], fmt="d", cmap=colours, vmin=0,
-            vmax=highest, cbar=False, square=True, linewidths=0.3, linecolor="0.85", ax=ax,
+            errors, annot=np.array(test["confusion"]), fmt="d", cmap=colours, vmin=0, ax=ax,
+            vmax=max(1, errors.max()), cbar=False, square=True, linewidths=0.3, linecolor="0.85",
             xticklabels=names, yticklabels=names, annot_kws={"size": 7 if len(names) > 2 else 11},
         )  # fmt: skip
         ax.set_title(f"{name}: {test['accuracy']:.2%}", fontsize=11)
