@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from labkit import metrics, training
 from labkit.data import imdb, mnist
@@ -171,8 +172,7 @@ def cut(part: imdb.Split, max_len: int, tail: float = 0.0) -> imdb.Split:
 
 def answers(model: nn.Module | LinearModel, texts: Sequence[str], vocabulary: Vocabulary) -> Tensor:
     """Return the logit of every text, read alone and without padding: (N,)."""
-    longest = max(len(tokenize(text)) for text in texts)
-    part = imdb.encode(texts, np.zeros(len(texts)), vocabulary, max(1, longest))
+    part = imdb.encode(texts, np.zeros(len(texts)), vocabulary, max_len=10**9)
     linear = isinstance(model, LinearModel)
     return (model.logits(part) if linear else training.predict(model, part, batch_size=1))[:, 0]
 
@@ -215,7 +215,7 @@ def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) 
     """Return a text's logit (1, T) after each of its words, then with so many paddings behind."""
     read = [ids[:, : k + 1] for k in range(ids.shape[1])]
     logits = [model(words, torch.tensor([words.shape[1]])) for words in read]
-    more = [model(_pad(ids, count), torch.tensor([ids.shape[1]])) for count in paddings]
+    more = [model(pad(ids, (0, n), value=PAD), torch.tensor([ids.shape[1]])) for n in paddings]
     return torch.cat(logits + more)[:, 0]  # (T + paddings,)
 
 
@@ -225,15 +225,11 @@ def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int])
     for count in paddings:
         vectors = []  # of the words and the paddings
         seen = model.embedding.register_forward_hook(lambda *given, to=vectors: to.append(given[2]))
-        logits = model(_pad(ids, count), lengths)
+        logits = model(pad(ids, (0, count), value=PAD), lengths)
         seen.remove()
         (gradient,) = torch.autograd.grad(logits.sum(), vectors)  # (N, T + count, E)
         norms.append(gradient[:, ids.shape[1] - 1].norm(dim=1))
     return torch.stack(norms)
-
-
-def _pad(ids: Tensor, count: int) -> Tensor:
-    return nn.functional.pad(ids, (0, count), value=PAD)
 
 
 def accuracy_by_length(model: nn.Module, part: imdb.Split, edges: Sequence[int]) -> list[float]:

@@ -7,7 +7,7 @@ const $ = (id) => document.getElementById(id);
 const run = JSON.parse($("run").textContent);
 const isText = run.notebook === "02_imdb", names = Object.keys(run.models);
 const models = Object.fromEntries(Object.entries(run.models).map(([name, model]) =>
-  [name, name === "LeNet" ? lenet(model) : recurrent(model)]));
+  [name, ({ LeNet: lenet, linear }[name] ?? recurrent)(model)]));
 const side = isText ? textSide : digitSide;
 
 const say = (key) => SAID[key][view.lang === "zh" ? 1 : 0];
@@ -21,7 +21,7 @@ const view = { lang: "en", model: "LSTM", example: "", step: 0, prepared: true, 
 /* What a teacher shares stands in the address, behind #. */
 function readAddress() {
   const asked = new URLSearchParams(location.hash.slice(1)), get = (name) => asked.get(name);
-  view.lang = (get("lang") ?? run.lang) === "zh" ? "zh" : "en";
+  view.lang = (get("lang") ?? run.parameters.lang) === "zh" ? "zh" : "en";
   view.model = [get("model"), "LSTM", names[0]].find((name) => names.includes(name));
   view.step = asked.has("step") ? Number(get("step")) || 0 : Infinity; // Infinity: the last
   side.read(asked);
@@ -121,8 +121,8 @@ function swatch(name) {
 
 /* What run this is, and what rounding its weights costs. */
 function about() {
-  const { parameters: asked, data, accuracy, num_scored: count } = run;
-  const examples = data.train.toLocaleString("en"), zh = view.lang === "zh";
+  const { parameters: asked, accuracy, num_scored: count } = run;
+  const examples = run.num_train.toLocaleString("en"), zh = view.lang === "zh";
   $("about").textContent = zh
     ? `一次运行的模型：${run.notebook}，${asked.preset}，种子 ${asked.seed}，${examples} 个训练样本，`
       + `${asked.num_epochs} 轮。`
