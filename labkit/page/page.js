@@ -4,6 +4,7 @@
    digits.js and text.js have what differs between the two notebooks: `tasks`, `build`, `render`. */
 
 const $ = (id) => document.getElementById(id);
+const each = (selector, act) => document.querySelectorAll(selector).forEach(act);
 const run = JSON.parse($("run").textContent);
 const isText = run.notebook === "02_imdb", names = Object.keys(run.models);
 const models = Object.fromEntries(Object.entries(run.models).map(([name, model]) =>
@@ -33,7 +34,7 @@ function writeAddress() {
   try {
     history.replaceState(null, "", `#${new URLSearchParams(said)}`);
   } catch { // a frame in a notebook has no address
-    for (const one of document.querySelectorAll(".address")) one.hidden = true;
+    each(".address", (one) => { one.hidden = true; });
   }
 }
 
@@ -76,12 +77,9 @@ function render() {
   $("step").setAttribute("aria-label", say("step"));
   $("play").setAttribute("aria-label", say("play"));
   $("where").textContent = side.where();
-  for (const one of document.querySelectorAll(".models button")) {
-    one.setAttribute("aria-pressed", one.textContent === view.model);
-  }
-  for (const one of document.querySelectorAll("[data-example]")) {
-    one.setAttribute("aria-pressed", one.dataset.example === view.example);
-  }
+  const press = (one, pressed) => one.setAttribute("aria-pressed", pressed);
+  each(".models button", (one) => press(one, one.textContent === view.model));
+  each("[data-example]", (one) => press(one, one.dataset.example === view.example));
   side.render();
   const rows = empty ? [] : side.table();
   table(rows);
@@ -172,12 +170,10 @@ function play() {
 }
 
 function begin() {
-  for (const one of document.querySelectorAll(".digits, .text")) {
-    one.hidden = one.classList.contains("digits") === isText;
-  }
-  for (const group of document.querySelectorAll(".models")) {
-    for (const name of names) button(group, name, () => { view.model = name; render(); });
-  }
+  each(".digits", (one) => { one.hidden = isText; });
+  each(".text", (one) => { one.hidden = !isText; });
+  each(".models", (group) => names.forEach((name) =>
+    button(group, name, () => { view.model = name; render(); })));
   side.build();
   $("language").addEventListener("click", () => {
     view.lang = view.lang === "zh" ? "en" : "zh";

@@ -37,15 +37,10 @@ const textSide = {
 
   build() {
     textSide.idOf = new Map(run.words.map((word, id) => [word, id]));
-    for (const one of document.querySelectorAll("[data-readout]")) {
-      one.hidden = one.dataset.readout !== run.parameters.readout;
-    }
-    for (const one of document.querySelectorAll(".both-ways")) {
-      one.hidden = !run.parameters.bidirectional;
-    }
-    for (const one of document.querySelectorAll(".most")) {
-      one.textContent = run.parameters.max_len;
-    }
+    const { readout, bidirectional, max_len: most } = run.parameters;
+    each("[data-readout]", (one) => { one.hidden = one.dataset.readout !== readout; });
+    each(".both-ways", (one) => { one.hidden = !bidirectional; });
+    each(".most", (one) => { one.textContent = most; });
     SENTENCES.forEach((text, k) => {
       const press = () => {
         $("sentence").value = text;
