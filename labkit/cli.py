@@ -11,25 +11,15 @@ from labkit import __version__
 from labkit.claims.command import claims
 from labkit.data import download, official
 from labkit.machine import paths
-from labkit.machine.parameters import read_value
-from labkit.machine.signals import clean_end
+from labkit.machine.commands import OneSentence, clean_end
+from labkit.machine.notebook_parameters import read_value
 from labkit.sweeps.command import sweep
 
 DATA_SETS = list(official.SAMPLE_PACKAGES)
+PLACE = click.Path(exists=True, path_type=Path)
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+NEW_FILE = click.Path(dir_okay=False, path_type=Path)
 SHOWN = {"*.png": "figure", "report.txt": "report", "trials.csv": "table", "page.html": "page"}
-
-
-class OneSentence(click.Group):
-    """Ends a command with one sentence on what a person can mend."""
-
-    def invoke(self, context: click.Context) -> object:
-        try:
-            return super().invoke(context)
-        except BrokenPipeError:  # click knows what to do
-            raise
-        except (OSError, ValueError) as error:
-            sys.exit(f"{error}".partition("\n")[0])
 
 
 @click.group(cls=OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
@@ -43,10 +33,7 @@ def main() -> None:
     Completion with Tab, from ~/.bashrc (for zsh: zsh_source, in ~/.zshrc):
     eval "$(_LABKIT_COMPLETE=bash_source labkit)"
     """
-    try:
-        paths.data_root(), paths.runs_root()
-    except ValueError as error:
-        sys.exit(f"{error}")
+    paths.data_root(), paths.runs_root()  # a folder that cannot be is said before anything else
 
 
 main.add_command(claims)
@@ -106,7 +93,7 @@ def _verify(which: tuple[str, ...], *actions) -> None:
 
 
 @main.command()
-@click.argument("where", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
+@click.argument("where", nargs=-1, required=True, type=PLACE)
 def show(where: tuple[Path, ...]) -> None:
     """Print the results of runs and sweeps.
 
@@ -179,10 +166,8 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
 
 
 @main.command()
-@click.argument("source", metavar="NOTEBOOK", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: beside NOTEBOOK."
-)
+@click.argument("source", metavar="NOTEBOOK", type=PLACE)
+@click.option("--output", type=NEW_FILE, help="Default: beside NOTEBOOK.")
 def report(source: Path, output: Path | None) -> None:
     """Write an executed notebook as a lab report, without code.
 
@@ -198,7 +183,7 @@ def report(source: Path, output: Path | None) -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, path_type=Path))
+@click.argument("folder", metavar="RUN_DIR", type=PLACE)
 @click.option("--notebook", type=FILE, help="Default: the checkout's; an installed wheel has none.")
 def rerun(folder: Path, notebook: Path | None) -> None:
     """Repeat a run and compare it bit by bit.
@@ -224,10 +209,8 @@ def rerun(folder: Path, notebook: Path | None) -> None:
 
 
 @main.command()
-@click.argument("folder", metavar="RUN_DIR", type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--output", type=click.Path(dir_okay=False, path_type=Path), help="Default: RUN_DIR/page.html."
-)
+@click.argument("folder", metavar="RUN_DIR", type=PLACE)
+@click.option("--output", type=NEW_FILE, help="Default: RUN_DIR/page.html.")
 def page(folder: Path, output: Path | None) -> None:
     """Write one HTML file in which the models of a run answer.
 

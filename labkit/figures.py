@@ -13,10 +13,10 @@ import seaborn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from labkit import display
+from labkit import notebook_display
 from labkit.language import word
 
-display.in_notebook()
+notebook_display.in_notebook()
 
 # Okabe and Ito's colours, which colour-blind readers can tell apart; the line is a second mark
 STYLES = {

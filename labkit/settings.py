@@ -1,4 +1,4 @@
-"""Settings of a run: every parameter's type, range and unit, the presets, and one check of all.
+"""Settings of a run: every parameter's default, range and unit, the presets, and one check of all.
 
 A parameter left at 0 takes its preset's value; what the caller names always wins.
 """
@@ -15,52 +15,13 @@ import torch
 
 from labkit.data import official
 from labkit.machine import numerics
-from labkit.machine.parameters import hint, injected_names, no_parameter
+from labkit.machine.notebook_parameters import (
+    Parameter,
+    SettingsError,
+    injected_names,
+    no_parameter,
+)
 from labkit.training import TrainingConfig
-
-
-class SettingsError(ValueError):
-    """A parameter with an unknown name, a wrong type or a value out of range."""
-
-
-@dataclasses.dataclass(frozen=True)
-class Parameter:
-    """One line of a notebook's parameters cell: its default, and what else it may be."""
-
-    default: bool | int | float | str
-    choices: tuple[str, ...] = ()  # for text: the values allowed, any if empty
-    low: float = -math.inf
-    high: float = math.inf
-    unit: str = ""
-
-    @property
-    def kind(self) -> type:
-        return type(self.default)
-
-    def check(self, name: str, value: object) -> object:
-        """Return `value`, as a float where one is due; raise SettingsError if it does not fit."""
-        wrong = f"{name} = {value!r} is"
-        if type(value) is not self.kind and not (self.kind is float and type(value) is int):
-            raise SettingsError(
-                f"{wrong} of type {type(value).__name__}, but {name} is {self.allowed()}; "
-                f"for example: {name} = {self.default!r}."
-            )
-        if self.kind in (int, float) and not self.low <= value <= self.high:  # not true of nan
-            raise SettingsError(f"{wrong} out of range: {name} is {self.allowed()}.")
-        if self.choices and value not in self.choices:
-            meant = hint(value, self.choices)
-            raise SettingsError(f"{wrong} not allowed: {name} is {self.allowed()}.{meant}")
-        return self.kind(value)
-
-    def allowed(self) -> str:
-        if self.choices:
-            return "one of " + ", ".join(self.choices)
-        kinds = {bool: "True or False", int: "a whole number", float: "a number", str: "a text"}
-        words = kinds[self.kind]
-        if self.kind in (int, float):
-            words += f" from {self.low:,} to {self.high:,}"
-        return f"{words} ({self.unit})" if self.unit else words
-
 
 COMMON = {
     "preset": Parameter("auto", ("auto", "quick", "full")),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import json
 import os
 from types import SimpleNamespace
 
@@ -14,9 +16,44 @@ import pytest
 import torch
 
 from labkit.data import imdb, mnist, words
+from labkit.machine import paths
 
 os.environ["TQDM_DISABLE"] = "1"
 torch.set_num_threads(1)  # the models here are tiny: more threads only wait for each other
+
+
+DOES = ("training.fit", "folder.test(", "folder.finish(")
+
+
+@pytest.fixture(scope="session")
+def only_the_run(tmp_path_factory):
+    """Return a function that copies a notebook without what only shows, most of its time.
+
+    Cells that train, test and finish stay, and those that store a name which a later one needs;
+    of the names that one line imports, the needed ones, since imports take a kernel longest.
+    """
+
+    def copy(name):
+        notebook = json.loads((paths.CHECKOUT / f"notebooks/{name}.ipynb").read_text("utf-8"))
+        kept, needed = [], set()
+        for cell in reversed([cell for cell in notebook["cells"] if "outputs" in cell]):
+            source = "".join(cell["source"])
+            nodes = list(ast.walk(tree := ast.parse(source)))
+            for node in (node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)):
+                node.names = [each for each in node.names if each.name in needed] or node.names
+                source = ast.unparse(tree)
+            names = [node for node in nodes if isinstance(node, ast.Name)]
+            stored = {node.id for node in names if isinstance(node.ctx, ast.Store)}
+            stored |= {node.name for node in nodes if isinstance(node, ast.alias)}
+            given = "parameters" in cell["metadata"].get("tags", [])
+            if given or stored & needed or any(call in source for call in DOES):
+                kept.insert(0, cell | {"source": source, "outputs": []})
+                needed = needed - stored | {node.id for node in names} - stored
+        copied = tmp_path_factory.mktemp("only-the-run") / f"{name}.ipynb"
+        copied.write_text(json.dumps(notebook | {"cells": kept}), encoding="utf-8")
+        return copied
+
+    return copy
 
 
 @pytest.fixture

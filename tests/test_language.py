@@ -8,7 +8,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from labkit import display, figures, language, tables
+from labkit import figures, language, notebook_display, tables
 from labkit.runs import folder, summary
 
 matplotlib.use("Agg")
@@ -49,7 +49,7 @@ def test_figures_in_chinese(monkeypatch):
         figures.length_histogram([5, 500], 500),
     ]
     for figure in drawn:
-        said = display.words(figure)
+        said = notebook_display.words(figure)
         assert re.search("[一-鿿]", said) and not english(said), said
 
 

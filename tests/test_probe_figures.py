@@ -7,7 +7,7 @@ import pytest
 import torch
 from matplotlib import pyplot as plt
 
-from labkit import display, figures, language, probe_figures
+from labkit import figures, language, notebook_display, probe_figures
 
 matplotlib.use("Agg")
 NAMES = "RNN LSTM LeNet linear padded last pool good bad the film was not loss h"
@@ -86,7 +86,7 @@ def test_every_label_has_its_chinese(draw, monkeypatch):
     """Reference: a figure in Chinese with no Latin word but names, models and our sentences."""
     monkeypatch.setattr(language, "CJK_FONTS", "DejaVu Sans")  # stands in for a Chinese one
     language.set_language("zh")
-    said = display.words(draw())
+    said = notebook_display.words(draw())
     left = set(re.findall(r"[A-Za-z][A-Za-z0-9]*", said)) - set(NAMES.split())
     assert re.search("[一-鿿]", said) and not left, said
 

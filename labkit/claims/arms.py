@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from labkit import metrics, settings, training
+from labkit import metrics, settings
 from labkit.claims import plan
 from labkit.data import imdb, mnist, official
 from labkit.models import classifiers
-from labkit.training import Place, Run, TrainingConfig
+from labkit.training import TrainingConfig
 
 PERMUTATION_SEED = 0  # of the one permutation of the pixels
 Data = mnist.Digits | imdb.Reviews
@@ -96,20 +96,14 @@ def config(arm: str, seed: int, budget: str) -> TrainingConfig:
     return TrainingConfig(*sizes, seed, device, clip_norm=clip_norm)
 
 
-def fit(arm: str, data: Data, seed: int, budget: str, place: Place | None = None) -> Run:
-    """Train an arm; return its best validation epoch."""
-    model = build(arm, data, seed, budget)
-    return training.fit(model, data, config(arm, seed, budget), place, arm)
-
-
-def gradient_slope(model: nn.Module, part: mnist.Split, num: int = 256) -> float:
+def gradient_slope(model: nn.Module, part: mnist.Split) -> float:
     """Return how fast the gradient falls on its way back: the slope of its log norm over the rows.
 
-    That is of ‖∂loss/∂x_t‖ at the input of row t, its mean over `num` digits, by least squares.
+    That is of ‖∂loss/∂x_t‖ at the input of row t, its mean over 256 digits, by least squares.
     Positive: the rows that were read first get less. 0: all rows get as much.
     """
     model = model.eval()
-    x = part.x[:num].clone().requires_grad_()
-    metrics.loss(model(x), part.y[:num]).backward()
+    x = part.x[:256].clone().requires_grad_()
+    metrics.loss(model(x), part.y[:256]).backward()
     norms = x.grad.norm(dim=2).mean(dim=0).double()  # (T,)
     return float(np.polyfit(np.arange(len(norms)), norms.clamp(min=1e-30).log().numpy(), 1)[0])

@@ -22,7 +22,6 @@ from labkit import metrics, settings, training
 from labkit.claims import arms, plan
 from labkit.data import mnist
 from labkit.machine import digests, environment, files, locks, paths
-from labkit.machine.numerics import deterministic
 from labkit.runs import timing
 from labkit.runs.checkpoints import Checkpoints
 
@@ -119,17 +118,14 @@ def run_cell(arm: str, seed: int, budget: str, folder: Path) -> dict:
     place = Checkpoints(folder, folder.name)
     if how["data"] == "mnist":
         place = Watched(folder, folder.name, before, data.train)
-    run = arms.fit(arm, data, seed, budget, place)
+    run = training.fit(before, data, arms.config(arm, seed, budget), place)
+    logits = training.predict(run.model, data.test).cpu()
     device = next(run.model.parameters()).device.type
-    with deterministic(device):
-        logits = training.predict(run.model, data.test).cpu()
     record = {"arm": arm, "seed": seed, "budget": budget, "settings": how}
     record["test"] = metrics.test_scores(logits, data.test.y)
     if how["data"] == "mnist" and how["architecture"] != "LeNet":
-        models = {"before": before, "after": run.model.cpu()}
-        slopes = {
-            when: arms.gradient_slope(model, data.validation) for when, model in models.items()
-        }
+        nets = {"before": before, "after": run.model.cpu()}
+        slopes = {when: arms.gradient_slope(net, data.validation) for when, net in nets.items()}
         record["slopes"] = slopes
     right = (metrics.predictions(logits) == data.test.y).numpy()
     record |= {name: value for name, value in vars(run).items() if name != "model"}

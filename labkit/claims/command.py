@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-import os
-import sys
-
 import click
 
-from labkit.machine import processes
-from labkit.machine.signals import clean_end
+from labkit.machine import commands
+
+BUDGET = click.Choice(["reduced", "report"])
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=commands.OneSentence, context_settings={"help_option_names": ["-h", "--help"]})
 def claims() -> None:
     """Test the claims of the original report."""
 
 
 @claims.command()
 @click.argument("ids", nargs=-1)
-@click.option(
-    "--budget",
-    type=click.Choice(["reduced", "report"]),
-    help="Default: report on a GPU, else reduced.",
-)
+@click.option("--budget", type=BUDGET, help="Default: report on a GPU, else reduced.")
 @click.option("--seeds", type=click.IntRange(1), help="Only the first so many.")
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:
@@ -32,22 +26,19 @@ def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: in
     trained in LABKIT_RUNS, or else runs/ in the checkout. The same command, given again or at the
     same time, shares the work; what was stopped goes on.
     """
-    with clean_end("the same command goes on from the last epoch that was finished"):
+    with commands.clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.claims import cells, plan
 
-        alone = "LABKIT_WORKER" not in os.environ  # else whoever started the workers says it
+        alone = not commands.is_worker()
         budget = budget or cells.default_budget()
-        try:
-            if alone:
-                asked = cells.missing(ids, budget, seeds)
-                click.echo(f"budget {budget}: {len(asked)} cells to run, in this order:")
-                for line in cells.ahead(asked, budget, workers):
-                    click.echo(line)
-            if workers > 1:
-                processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            cells.run(ids, budget, seeds)
-        except (ValueError, RuntimeError, OSError, MemoryError) as error:
-            sys.exit(f"{error}")
+        if alone:
+            asked = cells.missing(ids, budget, seeds)
+            click.echo(f"budget {budget}: {len(asked)} cells to run, in this order:")
+            for line in cells.ahead(asked, budget, workers):
+                click.echo(line)
+        if workers > 1:
+            commands.run_workers(workers)
+        cells.run(ids, budget, seeds)
         if alone:
             click.echo(f"done: every cell has its record in {plan.RECORDS / budget}")
 
@@ -62,12 +53,9 @@ def report(write: bool) -> None:
     """
     from labkit.claims import ledger, plan, report
 
-    try:
-        if write:
-            report.write()
-        entries = ledger.ledger()
-    except (ValueError, OSError) as error:
-        sys.exit(f"{error}")
+    if write:
+        report.write()
+    entries = ledger.ledger()
     if not any(entry["seeds"] for entry in entries):
         click.echo(f"There are no records in {plan.RECORDS} yet: `labkit claims run` makes them.")
         return

@@ -48,17 +48,11 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
     return figure
 
 
-def validation_curves(arms: Sequence[str] = I1, budget: str = "report") -> Figure:
+def validation_curves(arms: Sequence[str] = I1) -> Figure:
     """Draw the validation accuracy of every seed of some arms, a panel an arm, chance as a line."""
-    records = plan.records(budget)
-    figure, axes = plt.subplots(
-        1,
-        len(arms),
-        figsize=(2.6 * len(arms), 2.8),
-        sharey=True,
-        squeeze=False,
-        layout="constrained",
-    )
+    records = plan.records("report")
+    how = {"figsize": (2.6 * len(arms), 2.8), "layout": "constrained", "squeeze": False}
+    figure, axes = plt.subplots(1, len(arms), sharey=True, **how)
     for ax, arm in zip(axes[0], arms, strict=True):
         colour, _ = STYLES[plan.plan()["arms"][arm]["architecture"]]
         for record in (each for each in records if each["arm"] == arm):

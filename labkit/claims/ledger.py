@@ -85,17 +85,13 @@ def _found(claim: dict, cells: Cells) -> dict:
         **{key: claim[key] for key in ("id", "english", "chinese")},
         "seeds": seeds,
         "arms": arms,
-        "learnt": {arm: [_has_learnt(cells[arm, seed]) for seed in seeds] for arm in gate},
+        "learnt": {arm: [measures.has_learnt(cells[arm, seed]) for seed in seeds] for arm in gate},
         "parts": [_pairs(part, cells, seeds) for part in parts],
         "also": [_pairs(other, cells, seeds) for other in also],
         "diverged": [f"{each['arm']}, seed {each['seed']}" for each in used if each["diverged"]],
         "devices": sorted({machine["device_name"] for machine in machines}),
         "torch": sorted({machine["versions"]["torch"] for machine in machines}),
     }
-
-
-def _has_learnt(record: dict) -> bool:
-    return measures.has_learnt(record, measures.best(record))
 
 
 def _pairs(comparison: dict, cells: Cells, seeds: Sequence[int]) -> dict:
@@ -147,10 +143,8 @@ def judged(entries: list[dict]) -> list[dict]:
         each["id"]: min(1.0, len(each["parts"]) * min(part["p_against"] for part in each["parts"]))
         for each in entries
     }
-    p_holm, against_holm = (
-        statistics.holm(p),
-        statistics.holm(against),
-    )  # a claim that has not run has p = 1
+    # a claim that has not run has p = 1
+    p_holm, against_holm = statistics.holm(p), statistics.holm(against)
     for entry in entries:
         id, n = entry["id"], len(entry["seeds"])
         entry |= {"p": p[id], "p_holm": p_holm[id], "p_against_holm": against_holm[id]}
@@ -159,12 +153,10 @@ def judged(entries: list[dict]) -> list[dict]:
         learnt = any(k >= enough for k in entry["gate"].values()) or not entry["gate"]
         for part in entry["parts"]:
             part["verdict"] = verdict(part, p_holm[id], against_holm[id])
-        weakest = deciding(entry)["verdict"]
-        entry["verdict"] = weakest if learnt and all(counted) else "not tested"
-        entry["verdict"] = entry["verdict"] if n else "not run yet"
-        entry["against"] = [
-            other for other in entry["also"] if len(other["seeds"]) > 1 and points_away(other)
-        ]
+        tested = deciding(entry)["verdict"] if learnt and all(counted) else "not tested"
+        entry["verdict"] = tested if n else "not run yet"
+        beside = (other for other in entry["also"] if len(other["seeds"]) > 1)
+        entry["against"] = list(filter(points_away, beside))
     return entries
 
 
@@ -201,17 +193,12 @@ def values(comparison: dict, cells: Cells, seed: int) -> tuple[float, float] | N
             return None
         if None in reached:
             return None
-    worst = measures.worst(name)
-    reached = [
-        worst if record["diverged"] else float(value)
-        for record, value in zip(records, reached, strict=True)
-    ]
-    for side in (slice(len(comparison["a"])), slice(len(comparison["a"]), None)):
-        both = list(zip(records[side], reached[side], strict=True))
-        if comparison["join"] == "chosen" and both:
-            sides.append(max(both, key=lambda pair: measures.best(pair[0]))[1])
-        else:
-            sides.append(sum(value for _, value in both))
+    worst, found = measures.worst(name), list(zip(records, reached, strict=True))
+    found = [(each, worst if each["diverged"] else float(value)) for each, value in found]
+    for side in (found[: len(comparison["a"])], found[len(comparison["a"]) :]):
+        if comparison["join"] == "chosen" and side:
+            side = [max(side, key=lambda pair: measures.best(pair[0]))]
+        sides.append(sum(value for _, value in side))
     return sides[0], sides[1] if comparison["b"] else comparison["bound"]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import re
 
@@ -11,6 +12,7 @@ EQUAL_TIME = "validation accuracy at equal time"  # the one measure that needs b
 SECONDS = "log of the seconds an epoch"
 CHANCE = {"mnist": 0.1, "imdb": 0.5}
 LEARNT = 0.1  # a model has learnt when its validation accuracy is so far above chance
+PAIRS = list(itertools.combinations(range(10), 2))  # of digits
 LESS_IS_BETTER = re.compile("loss|falls|rise|slope|seconds")  # where this stands in a measure
 
 
@@ -55,13 +57,10 @@ def measure(record: dict, name: str) -> float | None:
             fours = n[PAIRS.index((4, 9))]
             return (fours - np.delete(n, PAIRS.index((4, 9))).max()) / max(n.sum(), 1)
         case "size of the gradient's slope before training":
-            return abs(slope(record, "before"))
+            return slope(record, "before")
         case "size of the gradient's slope after training":
-            return abs(slope(record, "after"))
+            return slope(record, "after")
     raise KeyError(name)
-
-
-PAIRS = [(i, j) for i in range(10) for j in range(i + 1, 10)]  # of digits
 
 
 def pairs(confusion: list[list[int]]) -> np.ndarray:
@@ -76,13 +75,14 @@ def curve(record: dict, name: str) -> np.ndarray:
 
 
 def slope(record: dict, when: str) -> float:
-    """Return the slope of the log gradient `before` or `after` training, by older names too."""
+    """Return the size of the slope `before` or `after` training, by older names too."""
     older = f"slope of the log gradient {when} training"
-    return record["slopes"][when] if "slopes" in record else record["measures"][older]
+    return abs(record["slopes"][when] if "slopes" in record else record["measures"][older])
 
 
-def has_learnt(record: dict, accuracy: float) -> bool:
-    """Tell whether a validation accuracy is at least 0.1 above chance."""
+def has_learnt(record: dict, accuracy: float | None = None) -> bool:
+    """Tell whether a validation accuracy, by default the best, is at least 0.1 above chance."""
+    accuracy = best(record) if accuracy is None else accuracy
     return accuracy >= CHANCE[record["settings"]["data"]] + LEARNT - 1e-9  # 0.6 is 0.5 + 0.1
 
 

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import functools
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas
@@ -50,9 +49,8 @@ def _interval(part: dict, names: tuple[str, str] = ("low", "high")) -> str:
 
 def verdict(entry: dict, lang: str) -> str:
     """Return the verdict in a language, with what speaks against it."""
-    said = ledger.said(entry).replace(entry["verdict"], word(entry["verdict"], lang))
-    away = bool(entry["against"])
-    return f"{said}; {word('a comparison beside it speaks against it', lang)}" if away else said
+    against = f"; {word('a comparison beside it speaks against it', lang)}"
+    return _translated(ledger.said(entry), lang) + against * bool(entry["against"])
 
 
 def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
@@ -70,10 +68,10 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             "95 % interval": _interval(part),
             "and over examples": _interval(part, ("low_examples", "high_examples")),
             "margin": f"{part['margin']:g}",
-            "seeds won": _won(part, lang) if shown else "",
+            "seeds won": _of(part["won"], len(part["seeds"]), lang) if shown else "",
             "p": f"{entry['p']:.3f}" if shown else "",
             "p (Holm)": f"{entry['p_holm']:.3f}" if corrected else "",
-            "learnt": _gate(entry, lang),
+            "learnt": _of(max(entry["gate"].values()), n, lang) if n and entry["gate"] else "",
             "budget": word(entry["budget"], lang) if n else "",
             "other budget": "; ".join(_translated(said, lang) for said in others),
             "device": ", ".join(entry["devices"]).replace("threads", word("threads", lang)),
@@ -88,15 +86,8 @@ def _translated(said: str, lang: str) -> str:
     return said
 
 
-def _gate(entry: dict, lang: str) -> str:
-    """Return of how many seeds the gate's arm that did best has learnt."""
-    best = max(entry["gate"].values(), default=None)
-    n = len(entry["seeds"])
-    return "" if best is None or not n else f"{best} {word('of', lang)} {n}"
-
-
-def _won(compared: dict, lang: str) -> str:
-    return f"{compared['won']} {word('of', lang)} {len(compared['seeds'])}"
+def _of(k: int, n: int, lang: str) -> str:
+    return f"{k} {word('of', lang)} {n}"
 
 
 def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
@@ -120,23 +111,18 @@ def compared(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             row = {"id": entry["id"], "part": role, "measure": word(each["measure"], lang)}
             row["claimed"] = word(f"{{a}} {each['claimed']} than {{b}}", lang).format(a=a, b=b)
             row |= {"difference": f"{each['mean']:+.4f}", "95 % interval": _interval(each)}
-            rows.append(row | {"seeds won": _won(each, lang)})
+            rows.append(row | {"seeds won": _of(each["won"], len(each["seeds"]), lang)})
     return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
 
 
 def guessed(ids: Sequence[str], entries: Sequence[dict], lang: str = "en") -> str:
     """Say, as Markdown, what was found of the claims that a reader believes, and of the others."""
-    titles = list(GROUPS)
-    found = {id: {title: [] for title in titles} for id in ("yes", "no")}
-    for entry in entries:
-        (title,) = (title for title in titles if entry["verdict"] in GROUPS[title])
-        found["yes" if entry["id"] in ids else "no"][title].append(entry["id"])
     lines = []
-    for belief, text in (("yes", "You believe"), ("no", "You do not believe")):
-        for title in titles:
-            if found[belief][title]:
-                shown = ", ".join(found[belief][title])
-                lines.append(f"- {word(text, lang)} {shown} → {word(title, lang)}")
+    for belief, text in ((True, "You believe"), (False, "You do not believe")):
+        asked = [entry for entry in entries if (entry["id"] in ids) is belief]
+        for title, verdicts in GROUPS.items():
+            if found := [entry["id"] for entry in asked if entry["verdict"] in verdicts]:
+                lines.append(f"- {word(text, lang)} {', '.join(found)} → {word(title, lang)}")
     return "\n".join(lines)
 
 
@@ -197,36 +183,49 @@ def _sentence(entry: dict, lang: str) -> str:
 
 def arms(budget: str) -> pandas.DataFrame:
     """Return one row an arm: how many seeds learnt, with Wilson's interval, and their accuracy."""
-    rows, found = [], plan.records(budget)
+    rows, all_records = [], plan.records(budget)
     for arm in plan.plan()["arms"]:
-        records = [record for record in found if record["arm"] == arm]
+        records = [record for record in all_records if record["arm"] == arm]
         if not records:
             continue
-        learnt = [each for each in records if measures.has_learnt(each, measures.best(each))]
-        wilson = binomtest(len(learnt), len(records)).proportion_ci(0.95, method="wilson")
-        accuracies = [record["test"]["accuracy"] for record in learnt]
-        rows.append(
-            {
-                "arm": arm,
-                "learnt": f"{len(learnt)} of {len(records)}",
-                "share, 95 % interval": f"[{wilson.low:.2f}, {wilson.high:.2f}]",
-                "test accuracy of those": f"{np.mean(accuracies):.2%}" if learnt else "",
-                "from … to": f"{min(accuracies):.2%} … {max(accuracies):.2%}" if learnt else "",
-            }
-        )
+        found = [each["test"]["accuracy"] for each in records if measures.has_learnt(each)]
+        wilson = binomtest(len(found), len(records)).proportion_ci(0.95, method="wilson")
+        row = {"arm": arm, "learnt": f"{len(found)} of {len(records)}"}
+        row["share, 95 % interval"] = f"[{wilson.low:.2f}, {wilson.high:.2f}]"
+        row["test accuracy of those"] = f"{np.mean(found):.2%}" if found else ""
+        rows.append(row | {"from … to": f"{min(found):.2%} … {max(found):.2%}" if found else ""})
     return pandas.DataFrame(rows)
 
 
-def lacking(entries: Sequence[dict], budget: str = "report") -> str:
-    """Return in a line which claims still lack cells of a budget, and how many of ten seeds'."""
-    there = {(record["arm"], record["seed"]) for record in plan.records(budget)}
-    counts = {}
+def lacking(entries: Sequence[dict]) -> str:
+    """Return in a line which cells of `report` each claim lacks, of ten seeds, and their hours.
+
+    The hours are those of one process where the records were made: a cell takes the median of its
+    arm's, or else of the arms of the same data and architecture.
+    """
+    found = plan.records("report")
+    there = {(record["arm"], record["seed"]) for record in found}
+    said, every = [], set()
     for entry in entries:
-        needed = {(arm, seed) for arm in entry["arms"] for seed in range(ledger.LOOKS[0])}
-        counts[entry["id"]] = len(needed - there)
-    said = ", ".join(f"{id} {count}" for id, count in counts.items() if count)
-    missing = f"Cells of budget {budget} still missing for ten seeds: {said or 'none'}."
-    return f"{missing} `labkit claims run M1` trains M1's; claims share cells."
+        arms = plan.arms_of_id(entry["id"])
+        cells = {(arm, seed) for arm in arms for seed in range(ledger.LOOKS[0])} - there
+        every |= cells
+        if cells:
+            said.append(f"{entry['id']} {len(cells)} ({_hours(cells, found)})")
+    missing = f"Cells of budget report still missing for ten seeds: {', '.join(said) or 'none'}."
+    total = f"In all {len(every)}, {_hours(every, found)} of one process by the records made."
+    return f"{missing} {total} `labkit claims run M1` trains M1's; claims share cells."
+
+
+def _hours(cells: Iterable[tuple[str, int]], found: Sequence[dict]) -> str:
+    seconds = 0.0
+    for arm, _ in cells:
+        how, same = plan.plan()["arms"][arm], ("data", "architecture")
+        like = [each for each in found if each["arm"] == arm] or [
+            each for each in found if all(each["settings"][name] == how[name] for name in same)
+        ]
+        seconds += float(np.median([each["train_seconds"] for each in like] or [math.nan]))
+    return f"{seconds / 3600:.1f} h" if math.isfinite(seconds) else "? h"
 
 
 def markdown(entries: Sequence[dict]) -> str:
@@ -271,6 +270,4 @@ def write() -> None:
     files.write_text(readme, new)
     drawn = {"claims.png": figure.claim_dots(entries), "curves.png": figure.validation_curves()}
     for name, one in drawn.items():
-        files.write_whole(
-            plan.RECORDS / name, functools.partial(one.savefig, dpi=150, format="png")
-        )
+        files.write_figure(plan.RECORDS / name, one)

@@ -38,6 +38,11 @@ def write_json(path: Path, content: object) -> Path:
     return write_text(path, text + "\n")
 
 
+def write_figure(path: Path, figure, dpi: int = 150) -> Path:
+    """Draw a figure of matplotlib as PNG, whole."""
+    return write_whole(path, lambda partial: figure.savefig(partial, dpi=dpi, format="png"))
+
+
 def read_json(path: Path, damaged_is_absent: bool = False) -> dict | None:
     """Return what a file holds, None if it is missing; raise ValueError if it is damaged."""
     try:

@@ -23,10 +23,6 @@ from labkit.models.linear import LinearModel
 from labkit.training import Run, TrainingConfig
 
 
-class CheckpointError(ValueError):
-    """A checkpoint that cannot be written."""
-
-
 class Checkpoints:
     """The checkpoints of one training, in a folder that this process has locked."""
 
@@ -57,10 +53,7 @@ class Checkpoints:
         return None
 
     def save(self, epoch: int, state: dict) -> None:
-        """Write the state after an epoch; keep the one before, in case this is damaged.
-
-        Raises CheckpointError if the disk is full.
-        """
+        """Write the state after an epoch; keep the one before, in case this is damaged."""
         path = self.folder / f"{self.name}.epoch-{epoch}.pt"
         write_state(path, {"identity": self.identity | self.place, **state})
         for other, old in self._paths().items():
@@ -106,16 +99,14 @@ def identify(model, data, config: TrainingConfig | None) -> dict:
         else:
             probe = copy.deepcopy(model).cpu().train()
             first = [model.state_dict(), probe(*inputs)]
-    return (
-        settings
-        | identify_code()
-        | {
-            "model": f"{type(model).__qualname__} {model!r}",
-            "model's first bits": digests.of(first),
-            "training data": digests.of(data.train, batch),
-            "validation data": digests.of(data.validation),
-        }
-    )
+    return {
+        **settings,
+        **identify_code(),
+        "model": f"{type(model).__qualname__} {model!r}",
+        "model's first bits": digests.of(first),
+        "training data": digests.of(data.train, batch),
+        "validation data": digests.of(data.validation),
+    }
 
 
 def identify_code() -> dict[str, str]:
@@ -139,7 +130,7 @@ def delete(folder: Path, name: str = "*") -> None:
 def write_state(path: Path, state: dict) -> None:
     """Write weights and whatever else is tensors, numbers and texts, with a SHA-256 in front.
 
-    Raises CheckpointError if it cannot be written, ValueError if the folder is no longer ours.
+    Raises OSError if it cannot be written, ValueError if the folder is no longer ours.
     """
     content = io.BytesIO()
     torch.save(state, content)
@@ -149,7 +140,7 @@ def write_state(path: Path, state: dict) -> None:
         files.write_whole(path, lambda partial: partial.write_bytes(whole))
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise CheckpointError(
+        raise OSError(
             f"{path} could not be written ({error.strerror}). {'Make room' if full else 'Mend it'} "
             "there and give the same command again: it goes on from the last epoch that was saved."
         ) from error

@@ -46,8 +46,7 @@ def read_result(path: Path) -> dict:
     folder = path.parent
     if not path.exists():
         begun = (folder / "run.json").exists() or (folder / "journal.log").exists()
-        why = "name the folder of one run" if folder.exists() else "was it made on another machine?"
-        why = "the same command goes on" if begun else why
+        why = "the same command goes on" if begun else "name the folder of one run on this machine"
         raise ValueError(f"{folder}: no finished run here ({path.name} is not there; {why}).")
     try:
         result = json.loads(path.read_text(encoding="utf-8-sig"))
@@ -65,15 +64,10 @@ def compare(old: dict, new: dict) -> tuple[list[tuple[str, str]], list[str]]:
     A verdict is `same bits`, `within 0.02` (0.05 for an RNN) or `differs`. Seconds do not count.
     """
     then, now = old["environment"], new["environment"]
-    reasons = [
-        f"{name}: {then.get(name)} then, {now.get(name)} now"
-        for name in SAME_MACHINE
-        if then.get(name) != now.get(name)
-    ]
-    repeated = fields(new)
-    verdicts = [
-        (name, verdict(name, value, repeated.get(name))) for name, value in fields(old).items()
-    ]
+    differ = [name for name in SAME_MACHINE if then.get(name) != now.get(name)]
+    reasons = [f"{name}: {then.get(name)} then, {now.get(name)} now" for name in differ]
+    again = fields(new)
+    verdicts = [(name, verdict(name, one, again.get(name))) for name, one in fields(old).items()]
     return verdicts, reasons
 
 

@@ -19,7 +19,7 @@ from labkit import metrics, training
 from labkit.machine import digests, environment, files, locks, paths
 from labkit.models.linear import LinearModel
 from labkit.runs import checkpoints, summary
-from labkit.runs.checkpoints import CheckpointError, Checkpoints, read_state, write_state
+from labkit.runs.checkpoints import Checkpoints, read_state, write_state
 from labkit.training import Run, TrainingConfig
 
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png", "probe_*.png")
@@ -40,8 +40,7 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
     settings = {key: value for key, value in vars(config).items() if key not in NOT_OF_THE_RUN}
     parts = {part: getattr(data, part) for part in ("train", "validation", "test")}
     described = {"source": data.source, "edition_sha256": data.sha256}
-    described["classes"] = list(data.classes)
-    described |= {part: len(examples) for part, examples in parts.items()}
+    described |= {"classes": list(data.classes)} | {part: len(parts[part]) for part in parts}
     described["sha256"] = digests.of(parts)  # of what is really used, whatever a cell has changed
     determines = settings | checkpoints.identify_code() | {"data": described}
     digest = digests.of(json.dumps(determines, sort_keys=True))
@@ -73,10 +72,8 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
 
 def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None:
     """Return the finished result in a folder; else let run.json say which run begins there."""
-    finished, there = (
-        files.read_json(path / name, damaged_is_absent=config.fresh)
-        for name in ("result.json", "run.json")
-    )
+    names = ("result.json", "run.json")
+    finished, there = (files.read_json(path / name, config.fresh) for name in names)
     if config.fresh and (there or determines)["notebook"] == config.notebook:
         _clear(path)
         finished, there = None, None
@@ -108,16 +105,8 @@ def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None
 
 def _clear(path: Path) -> None:
     """Delete what labkit wrote; run.json last, so that a kill leaves nothing without a name."""
-    written = (
-        "result.json",
-        "report.txt",
-        "page.html",
-        "*.epoch-*.pt",
-        "*.weights.pt",
-        "*.test.pt",
-        *FIGURES,
-    )
-    for pattern in (*written, "run.json"):
+    written = ("result.json", "report.txt", "page.html", *FIGURES)
+    for pattern in (*written, "*.epoch-*.pt", "*.weights.pt", "*.test.pt", "run.json"):
         for file in path.glob(pattern):
             file.unlink()
 
@@ -247,7 +236,7 @@ class RunFolder:
         try:
             locks.lock(self.path)
             return write()
-        except (OSError, CheckpointError):  # another user's: it is shown, and nothing written anew
+        except OSError:  # another user's: it is shown, and nothing written anew
             return self.path
         finally:
             locks.unlock(self.path)

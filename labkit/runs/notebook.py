@@ -15,7 +15,7 @@ import psutil
 from tqdm import tqdm
 
 from labkit.machine import files, paths
-from labkit.machine.parameters import assigned_names, no_parameter
+from labkit.machine.notebook_parameters import assigned_names, no_parameter
 
 KERNEL_DIED = 138  # the exit code then, which is papermill's
 
@@ -27,9 +27,8 @@ def run(
 
     papermill writes over its output in place, so it writes into a file of its own, which is put in
     place when it has ended. output: may name parameters, like `{seed}`; None puts it into the run's
-    own folder. Raises ValueError if the output is no place for a file, or `notebook` is no
-    notebook or has no kernel here, and KeyboardInterrupt with the number of the signal that ended
-    the run.
+    own folder. Raises ValueError if the output is no place for a file or `notebook` is none in
+    Python, and KeyboardInterrupt with the number of the signal that ended the run.
     """
     import nbclient
     import papermill
@@ -71,23 +70,17 @@ class _AboveTheBar:
 
 
 def _kernel(notebook: Path) -> dict[str, object]:
-    """Return how papermill starts a notebook's kernel: encrypted, and the one at hand if need be.
+    """Return how papermill starts a kernel: encrypted, and of this Python, whatever it is called.
 
-    Raises ValueError if the notebook is not in Python and its kernel is not here.
+    Raises ValueError if the notebook is not in Python.
     """
-    from jupyter_client.kernelspec import KernelSpecManager
     from traitlets.config import Config
 
-    spec = _read(notebook)["metadata"].get("kernelspec", {})
-    name, language = spec.get("name"), spec.get("language", "python")
+    language = _read(notebook)["metadata"].get("kernelspec", {}).get("language", "python")
+    if language != "python":
+        raise ValueError(f"{notebook} is written in {language}: labkit runs notebooks in Python.")
     encrypted = Config(KernelManager={"transport_encryption": "auto"})  # else ipykernel warns
-    how = {"config": encrypted, "language": language}
-    if name not in KernelSpecManager().find_kernel_specs():
-        if language != "python":
-            raise ValueError(f"{notebook} needs the kernel {name}, which is not here: install it.")
-        print(f"{notebook} names the kernel {name}, which is not here: this Python runs it.")
-        how["kernel_name"] = "python3"
-    return how
+    return {"config": encrypted, "language": language, "kernel_name": "python3"}
 
 
 def check_names(notebook: Path, names: Iterable[str]) -> None:
@@ -173,15 +166,14 @@ def _put_in_place(partial: Path, output: Path, to_run: bool) -> Path:
 
 
 def run_folder(notebook: Path) -> Path | None:
-    """Return the run folder that an executed notebook printed, None if it has not come that far."""
-    found = re.search(r"^run folder: (.+)$", printed(notebook), re.MULTILINE)
-    return Path(found[1]) if found else None
+    """Return the run folder that an executed notebook printed, None if it has not come that far.
 
-
-def printed(notebook: Path) -> str:
-    """Return what an executed notebook printed; raise ValueError if it is no notebook."""
+    Raises ValueError if it is no notebook.
+    """
     outputs = [output for cell in _read(notebook)["cells"] for output in cell["outputs"]]
-    return "\n".join("".join(output.get("text", "")) for output in outputs)
+    printed = "\n".join("".join(output.get("text", "")) for output in outputs)
+    found = re.search(r"^run folder: (.+)$", printed, re.MULTILINE)
+    return Path(found[1]) if found else None
 
 
 def code(notebook: Path) -> str:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
 
 import click
 
-from labkit.machine import processes
-from labkit.machine.parameters import read_value
-from labkit.machine.signals import clean_end
+from labkit.machine import commands
+from labkit.machine.notebook_parameters import read_value
 
 
 @click.command()
@@ -31,24 +29,20 @@ def sweep(notebook, grid, search, trials, pairs, model, storage, workers) -> Non
     \b
     labkit sweep notebooks/02_imdb.ipynb --grid hidden_dim=64,128
     """
-    is_worker = "LABKIT_WORKER" in os.environ  # whoever started the workers shows the results
-    with clean_end("the same command goes on"):
+    with commands.clean_end("the same command goes on"):
         from labkit.sweeps import report, space
         from labkit.sweeps.trial import run
 
-        try:
-            spaces = space.read_values(grid, ","), space.read_values(search, "..")
-            fixed = {name: read_value(value) for name, value in pairs}
-            asked = space.Sweep(notebook.resolve(), *spaces, trials, fixed, model)
-            asked.check()
-            if not is_worker:
-                click.echo(f"{len(asked.points())} trials, each a run in {asked.folder}")
-            if workers > 1:
-                processes.run_workers([*sys.argv[1:], "--workers", "1"], workers)
-            study = run(asked, storage)
-        except (ValueError, RuntimeError, OSError) as error:
-            sys.exit(f"{error}")
-        if is_worker:
+        spaces = space.read_values(grid, ","), space.read_values(search, "..")
+        fixed = {name: read_value(value) for name, value in pairs}
+        asked = space.Sweep(notebook.resolve(), *spaces, trials, fixed, model)
+        asked.check()
+        if not commands.is_worker():
+            click.echo(f"{len(asked.points())} trials, each a run in {asked.folder}")
+        if workers > 1:
+            commands.run_workers(workers)
+        study = run(asked, storage)
+        if commands.is_worker():  # whoever started the workers shows the results
             return
         found = report.table(study)
         click.echo(found.drop(columns=["run_dir"]).to_string(index=False))

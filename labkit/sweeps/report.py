@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime
-import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -54,8 +53,7 @@ def write(study: optuna.Study, sweep: Sweep) -> list[Path]:
     reached = trials.dropna(subset="validation accuracy")
     if len(reached):
         figure = accuracies(reached, [*sweep.grid, *sweep.search])
-        save = functools.partial(figure.savefig, dpi=150, format="png")
-        written.append(files.write_whole(folder / "accuracies.png", save))
+        written.append(files.write_figure(folder / "accuracies.png", figure))
     return written
 
 

@@ -17,9 +17,8 @@ import optuna
 
 from labkit import settings
 from labkit.machine import environment, paths
-from labkit.machine.parameters import read_value
+from labkit.machine.notebook_parameters import SettingsError, hint, read_value
 from labkit.runs import notebook
-from labkit.settings import SettingsError
 
 MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("RNN", "LSTM")}  # that can be tuned
 NOT_OF_LENET = {"hidden_size", "num_layers", "dropout"}
@@ -67,7 +66,7 @@ class Sweep:
             known = ", ".join(settings.PARAMETERS)
             raise SettingsError(f"{self.notebook} is no notebook of the course ({known}).")
         if self.model not in MODELS[stem]:
-            known, meant = ", ".join(MODELS[stem]), settings.hint(self.model, MODELS[stem])
+            known, meant = ", ".join(MODELS[stem]), hint(self.model, MODELS[stem])
             raise SettingsError(f"{stem} can tune {known}, and no {self.model}.{meant}")
         if self.model == "LeNet" and (without := NOT_OF_LENET & set(asked)):
             names = ", ".join(sorted(without))

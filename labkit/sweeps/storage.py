@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 import re
 import time
@@ -23,8 +22,7 @@ def open_storage(url: str) -> BaseStorage:
     """Open a database by its URL, or a journal by its path; raise ValueError if it cannot be."""
     if "://" in url:
         return _open_database(re.sub("(?i)^postgres(ql)?://", "postgresql+psycopg://", url))
-    path = Path(os.path.expanduser(url)).resolve()
-    lock = JournalFileSymlinkLock(f"{path}")
+    path, lock = Path(url), JournalFileSymlinkLock(url)
     try:
         path.touch()  # never its folder: a misspelt name would be a study of its own
         lock.acquire()
@@ -32,9 +30,9 @@ def open_storage(url: str) -> BaseStorage:
         lock.release()
         if content and not content.endswith(b"\n"):  # Optuna would write on behind it
             raise ValueError("its last line is torn")
-        return JournalStorage(JournalFileBackend(f"{path}", lock))
+        return JournalStorage(JournalFileBackend(url, lock))
     except OSError as error:
-        shown = re.sub(":.*@", ":…@", f"{path}")  # a URL without its slashes, for example
+        shown = re.sub(":.*@", ":…@", url)  # a URL without its slashes, for example
         raise ValueError(f"The storage {shown} cannot be used ({error.strerror}).") from None
     except (ValueError, LookupError, TypeError, AttributeError) as error:
         raise ValueError(

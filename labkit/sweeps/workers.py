@@ -40,12 +40,6 @@ class TrialLost(RuntimeError):
     """A trial that came to nothing by no fault of its own, and may be tried again."""
 
 
-def open_study(name: str, storage: BaseStorage, pruner: BasePruner | None = None) -> optuna.Study:
-    """Return the study of this name, which is made if it is not there yet."""
-    how = {"direction": "maximize", "pruner": pruner or optuna.pruners.NopPruner()}
-    return optuna.create_study(study_name=name, storage=storage, load_if_exists=True, **how)
-
-
 def work(
     name: str,
     url: str,
@@ -57,8 +51,8 @@ def work(
 
     url: of a database, or the path of a journal file on a folder that all workers see. points: the
     parameters that are fixed, by a name of the point; none are for a search. run: returns the
-    value to maximise, or raises TrialPruned, TrialError or TrialLost. Raises ValueError or
-    RuntimeError if the storage cannot be used, or no more.
+    value to maximise, or raises TrialPruned, TrialError or TrialLost. Raises ValueError if the
+    storage cannot be used, and OSError if it cannot be used any more.
     """
     url = url if "://" in url else f"{Path(os.path.expanduser(url)).resolve()}"
     storage = storages.open_storage(url)
@@ -66,11 +60,12 @@ def work(
     try:
         # a journal hears no heartbeats: beside it a lease is renewed
         with contextlib.nullcontext() if "://" in url else _lease(url, me):
-            study = open_study(name, storage, pruner)
+            how = {"direction": "maximize", "load_if_exists": True, "pruner": pruner}
+            study = optuna.create_study(study_name=name, storage=storage, **how)
             _work(study, url, points, lambda: Attempt(me, storage, run))
     except optuna.exceptions.StorageInternalError as error:
         said = storages.without_password(url, f"{error}")
-        raise RuntimeError(f"{said} The same command goes on from here.") from error
+        raise ConnectionError(f"{said} The same command goes on from here.") from error
     except OSError as error:
         error.filename = error.filename or url  # a folder without locks, for example
         raise

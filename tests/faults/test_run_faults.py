@@ -8,49 +8,52 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbformat
 import psutil
 import pytest
+from click.testing import CliRunner
 
+from labkit.cli import main
 from labkit.runs import notebook
 
-NOTEBOOK = Path(__file__).resolve().parents[2] / "notebooks" / "01_mnist.ipynb"
-SMALL = {
-    "preset": "quick",
-    "data_source": "sample",
-    "num_examples": 1_600,
-    "num_epochs": 3,
-    "hidden_size": 32,
-}
+SMALL = {"preset": "quick", "data_source": "sample"}
+SMALL |= {"num_examples": 1_600, "num_epochs": 3, "hidden_size": 32}
 pytestmark = pytest.mark.slow
 
 
 LABKIT = [sys.executable, "-c", "from labkit.cli import main; main()"]
 
 
-def start(folder, output=None, **changed):
-    """Start `labkit run` as a person would."""
-    command = [*LABKIT, "run", str(NOTEBOOK), *([str(output)] if output else [])]
-    for name, value in (SMALL | {"run_dir": folder} | changed).items():
-        command += ["-p", name, str(value)]
-    environment = os.environ | {
-        "LABKIT_RUNS": str(folder.parent),
-        "OMP_NUM_THREADS": "1",
-    }  # `rerun` has to find out
-    return subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+@pytest.fixture(scope="module")
+def lab(only_the_run):
+    return only_the_run("01_mnist")
+
+
+@pytest.fixture(scope="module")
+def start(lab):
+    """Return a function that starts `labkit run` as a person would."""
+
+    def popen(folder, output=None, **changed):
+        command = [*LABKIT, "run", str(lab), *([str(output)] if output else [])]
+        for name, value in (SMALL | {"run_dir": folder} | changed).items():
+            command += ["-p", name, str(value)]
+        runs = {"LABKIT_RUNS": str(folder.parent), "OMP_NUM_THREADS": "1"}  # `rerun` finds that out
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, env=os.environ | runs, text=True, **pipes)
+
+    return popen
 
 
 def wait_for(path, process):
+    """Wait for the file and the kernel: one that outlived its papermill may have come so far."""
     until = time.monotonic() + 120
-    while not path.exists():
+    while not path.exists() or not psutil.Process(process.pid).children():
         assert process.poll() is None and time.monotonic() < until, process.communicate()
         time.sleep(0.02)
 
@@ -61,7 +64,7 @@ def hashes(folder):
 
 
 @pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory):
+def undisturbed(start, tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     process = start(folder / "run", folder / "out.ipynb")
     out, errors = process.communicate()
@@ -74,54 +77,40 @@ def kernel_of(process):
     return kernel
 
 
-def test_killed_under_papermill_it_goes_on_and_ends_with_the_same_weights(undisturbed, tmp_path):
-    """In the first model, between two, and in the second; papermill and kernel together."""
-    for reached in ("RNN.epoch-1", "RNN.weights", "LSTM.epoch-1"):
-        process = start(tmp_path / "run", tmp_path / "out.ipynb")
-        wait_for(tmp_path / "run" / f"{reached}.pt", process)
-        for one in (kernel_of(process), process):
-            one.kill()
+def test_killed_under_papermill_it_goes_on_and_ends_with_the_same_weights(
+    start, undisturbed, tmp_path
+):
+    """In the first model, between two, and in the second: each time somebody else is killed."""
+    run, output = tmp_path / "run", tmp_path / "out.ipynb"
+
+    def start_and_kill(reached, kills_kernel, kills_papermill):
+        process = start(run, output)
+        wait_for(run / f"{reached}.pt", process)
+        if kills_kernel:
+            kernel_of(process).kill()
+        if kills_papermill:
+            process.kill()
         process.communicate()
-        assert (
-            not (tmp_path / "run" / "result.json").exists()
-            and not (tmp_path / "out.ipynb").exists()
-        )
-    process = start(tmp_path / "run", tmp_path / "out.ipynb")
+        assert not (run / "result.json").exists()
+        return process.returncode
+
+    # the kernel lives on for some seconds and has the folder: the second start waits for it
+    start_and_kill("RNN.epoch-1", kills_kernel=False, kills_papermill=True)
+    start_and_kill("RNN.weights", kills_kernel=True, kills_papermill=True)
+    assert not output.exists()
+    # as when the system has no memory left: it kills the process that has most
+    assert start_and_kill("LSTM.epoch-1", kills_kernel=True, kills_papermill=False) == 138
+    assert nbformat.read(output, as_version=4).cells
+    process = start(run, output)
     out, errors = process.communicate()
     assert process.returncode == 0 and "LSTM: going on after epoch" in out, errors
-    assert hashes(tmp_path / "run") == hashes(undisturbed)
-    assert not list((tmp_path / "run").glob("*.epoch-*")), "a finished run needs no checkpoints"
+    assert hashes(run) == hashes(undisturbed)
+    assert not list(run.glob("*.epoch-*")), "a finished run needs no checkpoints"
     assert not list(tmp_path.glob(".*-out.ipynb")), "what the killed ones left was not removed"
 
 
-def test_it_is_killed_and_its_kernel_lives_on_for_a_while(undisturbed, tmp_path):
-    """The kernel still has the folder for some seconds: the second start waits for it."""
-    process = start(tmp_path / "run", tmp_path / "out.ipynb")
-    wait_for(tmp_path / "run" / "RNN.epoch-1.pt", process)
-    process.kill()
-    process.communicate()
-    process = start(tmp_path / "run", tmp_path / "out.ipynb")
-    assert process.communicate() and process.returncode == 0
-    assert hashes(tmp_path / "run") == hashes(undisturbed)
-
-
-def test_a_kernel_that_dies_is_an_error_and_the_next_start_goes_on(undisturbed, tmp_path):
-    """What happens when the system has no memory left: it kills the process that has most."""
-    process = start(tmp_path / "run", tmp_path / "out.ipynb")
-    wait_for(tmp_path / "run" / "LSTM.epoch-1.pt", process)
-    kernel_of(process).kill()
-    assert process.communicate() and process.returncode == 138
-    assert (
-        nbformat.read(tmp_path / "out.ipynb", as_version=4).cells
-        and not (tmp_path / "run" / "result.json").exists()
-    )
-    process = start(tmp_path / "run", tmp_path / "out.ipynb")
-    assert process.communicate() and process.returncode == 0
-    assert hashes(tmp_path / "run") == hashes(undisturbed)
-
-
 def test_runs_of_different_settings_at_the_same_time_do_not_disturb_each_other(
-    undisturbed, tmp_path
+    start, lab, undisturbed, tmp_path
 ):
     """No output and no run_dir is given: each notebook lies in its own run's folder."""
     processes = [start(tmp_path / "none", run_dir="", seed=seed) for seed in (42, 7)]
@@ -133,14 +122,12 @@ def test_runs_of_different_settings_at_the_same_time_do_not_disturb_each_other(
     }
     assert hashes(folders[42]) == hashes(undisturbed) != hashes(folders[7])
     for seed, (out, _) in zip((42, 7), said, strict=True):
-        assert (
-            f"executed notebook: {folders[seed] / NOTEBOOK.name}\n" in out and f"seed {seed}" in out
-        )
-        assert f'"seed": {seed}' in (folders[seed] / NOTEBOOK.name).read_text(encoding="utf-8")
+        assert f"executed notebook: {folders[seed] / lab.name}\n" in out and f"seed {seed}" in out
+        assert f'"seed": {seed}' in (folders[seed] / lab.name).read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
-def test_a_signal_ends_it_with_a_clear_line_and_a_whole_notebook(tmp_path, number, code):
+def test_a_signal_ends_it_with_a_clear_line_and_a_whole_notebook(start, tmp_path, number, code):
     old = nbformat.v4.new_notebook(cells=[nbformat.v4.new_markdown_cell("old")])
     nbformat.write(old, tmp_path / "out.ipynb")
     process = start(tmp_path / "run", tmp_path / "out.ipynb")
@@ -161,7 +148,7 @@ def test_a_signal_ends_it_with_a_clear_line_and_a_whole_notebook(tmp_path, numbe
     assert not list(tmp_path.glob(".*-out.ipynb"))
 
 
-def test_a_wrong_parameter_is_one_sentence(tmp_path):
+def test_a_wrong_parameter_is_one_sentence(start, tmp_path):
     process = start(tmp_path / "run", tmp_path / "out.ipynb", hidden_size=-3)
     _, errors = process.communicate()
     ours = [line for line in errors.splitlines() if not line.startswith("[IPKernelApp]")]
@@ -171,18 +158,11 @@ def test_a_wrong_parameter_is_one_sentence(tmp_path):
     ].startswith("failed; the error")
 
 
-def rerun(folder, **environment):
-    return subprocess.run(
-        [*LABKIT, "rerun", str(folder)],
-        capture_output=True,
-        text=True,
-        env=os.environ | environment,
-    )
-
-
 def test_a_repeated_run_agrees_bit_for_bit(undisturbed):
-    """In another time zone and language, and with other hashes of strings."""
-    done = rerun(undisturbed, TZ="Asia/Shanghai", LC_ALL="C", PYTHONHASHSEED="7")
+    """The whole notebook, in another time zone and language, with other hashes of strings."""
+    elsewhere = {"TZ": "Asia/Shanghai", "LC_ALL": "C", "PYTHONHASHSEED": "7"}
+    command = [*LABKIT, "rerun", str(undisturbed)]
+    done = subprocess.run(command, env=os.environ | elsewhere, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     last = done.stdout.splitlines()[-1].split()
     assert last[0] == last[2] and int(last[0]) > 100, done.stdout
@@ -190,25 +170,34 @@ def test_a_repeated_run_agrees_bit_for_bit(undisturbed):
         assert f"same bits    models.{name}.weights_sha256" in done.stdout
 
 
-def test_a_run_that_cannot_be_repeated_says_in_which_field_and_why(undisturbed, tmp_path):
-    """A record of another machine, in which one digest is another."""
+def test_a_run_that_cannot_be_repeated_says_in_which_field_and_why(
+    undisturbed, tmp_path, monkeypatch
+):
+    """A record of another machine, in which one digest is another; its repetition is a copy."""
     record = json.loads((undisturbed / "result.json").read_text(encoding="utf-8"))
     record["models"]["LSTM"]["weights_sha256"] = "0" * 64
     record["environment"] |= {"python": "3.11.0", "cpu": "another one"}
     (tmp_path / "result.json").write_text(json.dumps(record), encoding="utf-8")
-    done = rerun(tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "differs      models.LSTM.weights_sha256" in done.stdout
-    assert "was different beforehand: python: 3.11.0 then, " in done.stdout
-    assert "was different beforehand: cpu: another one then, " in done.stdout
+
+    def repeat(_, output, parameters):
+        shutil.copytree(undisturbed, parameters["run_dir"])
+        return 0, output
+
+    monkeypatch.setattr(notebook, "run", repeat)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # `rerun` sets it
+    done = CliRunner().invoke(main, ["rerun", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert "differs      models.LSTM.weights_sha256" in done.output
+    assert "was different beforehand: python: 3.11.0 then, " in done.output
+    assert "was different beforehand: cpu: another one then, " in done.output
 
 
-def test_a_signal_is_not_swallowed_by_a_run_that_is_just_ending(tmp_path, monkeypatch):
+def test_a_signal_is_not_swallowed_by_a_run_that_is_just_ending(lab, tmp_path, monkeypatch):
     """Else a sweep would begin its next trial, and a scheduler kill it."""
     import papermill
 
     end = lambda *_, **__: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     monkeypatch.setattr(papermill, "execute_notebook", end)
     with pytest.raises(KeyboardInterrupt) as stopped:
-        notebook.run(NOTEBOOK, tmp_path / "out.ipynb", {})
+        notebook.run(lab, tmp_path / "out.ipynb", {})
     assert stopped.value.args == (signal.SIGTERM,)

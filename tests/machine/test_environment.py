@@ -78,18 +78,16 @@ def test_a_new_module_of_models_counts(package):
 def told_by(folder):
     """Return what the labkit in a folder says of its surroundings, in a process of its own."""
     code = """
-import json
+import json, sys, types
+import labkit
+torch = sys.modules["torch"] = types.ModuleType("torch")  # it takes seconds to load
+torch.get_num_threads = int
+torch.backends = types.SimpleNamespace(cpu=types.SimpleNamespace(get_cpu_capability=str))
 from labkit.machine import environment, paths
 print(json.dumps([environment.environment("cpu"), str(paths.CHECKOUT), paths.IN_CHECKOUT]))
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"PYTHONPATH": str(folder)},
-        cwd=folder,
-        check=True,
-        capture_output=True,
-        text=True,
-    )
+    command, env = [sys.executable, "-c", code], os.environ | {"PYTHONPATH": str(folder)}
+    done = subprocess.run(command, env=env, cwd=folder, check=True, capture_output=True, text=True)
     told, checkout, in_checkout = json.loads(done.stdout)
     assert checkout == str(folder), "another labkit was loaded"
     return told, in_checkout

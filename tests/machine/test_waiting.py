@@ -1,5 +1,6 @@
 """How PyTorch's threads wait: asleep, through every door. Reference: what OpenMP has read."""
 
+import functools
 import json
 import os
 import subprocess
@@ -12,8 +13,10 @@ NOTEBOOKS = Path(__file__).parents[2] / "notebooks"
 FRESH = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
 
 
+@functools.cache
 def python(code: str, **more: str) -> str:
-    command = [sys.executable, "-c", code]
+    """Return what Python and OpenMP say on stderr; a process that loads PyTorch takes seconds."""
+    command, more = [sys.executable, "-c", code], {"OMP_DISPLAY_ENV": "TRUE"} | more
     done = subprocess.run(command, env=FRESH | more, capture_output=True, text=True, check=True)
     return done.stderr
 
@@ -29,8 +32,7 @@ def python(code: str, **more: str) -> str:
     ],
 )
 def test_threads_sleep_unless_the_caller_says_otherwise(code, more, policy):
-    said = python(code, OMP_DISPLAY_ENV="TRUE", **more)
-    assert f"OMP_WAIT_POLICY = '{policy}'" in said
+    assert f"OMP_WAIT_POLICY = '{policy}'" in python(code, **more)
 
 
 def test_who_imports_pytorch_first_is_told():

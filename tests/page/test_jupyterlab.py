@@ -19,8 +19,13 @@ SECONDS = 600  # a notebook may take, however slow the machine
 TOKEN = "of-this-test"
 
 
-@pytest.fixture
-def jupyterlab(tmp_path):
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("jupyterlab")
+
+
+@pytest.fixture(scope="module")
+def jupyterlab(folder):
     """Start a JupyterLab on tiny copies of both notebooks, each with a page; yield its URL."""
     for name, data in NOTEBOOKS.items():
         path = paths.CHECKOUT / "notebooks" / f"{name}.ipynb"
@@ -36,24 +41,19 @@ def jupyterlab(tmp_path):
         last |= {"execution_count": None, "source": PAGE.format(data=data)}
         if not any("export.show" in "".join(cell["source"]) for cell in notebook["cells"]):
             notebook["cells"].append(last)
-        (tmp_path / path.name).write_text(json.dumps(notebook), encoding="utf-8")
+        (folder / path.name).write_text(json.dumps(notebook), encoding="utf-8")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
     options = f"--no-browser --port={port} --LabApp.expose_app_in_browser=True --allow-root"
-    command = [
-        sys.executable,
-        "-m",
-        "jupyterlab",
-        *options.split(),
-        f"--IdentityProvider.token={TOKEN}",
-    ]
+    command = [sys.executable, "-m", "jupyterlab", *options.split()]
+    command.append(f"--IdentityProvider.token={TOKEN}")
     home = {"JUPYTER_CONFIG_DIR": "config", "JUPYTERLAB_WORKSPACES_DIR": "spaces"}
     home |= {"JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime"}
-    here = os.environ | {name: f"{tmp_path / folder}" for name, folder in home.items()}
-    with open(tmp_path / "lab.log", "w") as log:
-        here |= {"LABKIT_RUNS": f"{tmp_path / 'runs'}"}
-        lab = subprocess.Popen(command, cwd=tmp_path, env=here, stdout=log, stderr=log)
+    here = os.environ | {name: f"{folder / place}" for name, place in home.items()}
+    with open(folder / "lab.log", "w") as log:
+        here |= {"LABKIT_RUNS": f"{folder / 'runs'}"}
+        lab = subprocess.Popen(command, cwd=folder, env=here, stdout=log, stderr=log)
     try:
         for _ in range(120):
             try:
@@ -69,7 +69,7 @@ def jupyterlab(tmp_path):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NOTEBOOKS)
-def test_a_notebook_runs_in_jupyterlab_and_its_page_answers(jupyterlab, browser, tmp_path, name):
+def test_a_notebook_runs_in_jupyterlab_and_its_page_answers(jupyterlab, browser, folder, name):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
     tab.goto(f"{jupyterlab}/{name}.ipynb?token={TOKEN}")
@@ -80,7 +80,7 @@ def test_a_notebook_runs_in_jupyterlab_and_its_page_answers(jupyterlab, browser,
     frame = tab.frame_locator("iframe[title='labkit page']")
     frame.locator("#answers tr").first.wait_for()
     tab.evaluate("jupyterapp.commands.execute('docmanager:save')")
-    cells = json.loads((tmp_path / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    cells = json.loads((folder / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
     code = [cell for cell in cells if cell["cell_type"] == "code"]
     assert all(cell["execution_count"] for cell in code)
     failed = [cell["source"] for cell in code for output in cell["outputs"] if "ename" in output]

@@ -10,8 +10,12 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from papermill.cli import _resolve_type
+from papermill.iorw import load_notebook_node
+from papermill.parameterize import parameterize_notebook
 
 from labkit.runs import compare
+from labkit.settings import SettingsError
 
 FOLDER = Path(__file__).resolve().parents[2] / "notebooks"
 RECORDS = Path(__file__).resolve().parents[1] / "records"
@@ -21,14 +25,8 @@ SMALL = {"num_examples": 200, "num_epochs": 1, "max_len": 5, "preset": "quick"}
 
 def papermill(notebook, output, cwd, runs, **parameters):
     """Start papermill as a person would and return the finished process."""
-    command = [
-        sys.executable,
-        "-m",
-        "papermill",
-        "--no-progress-bar",
-        str(FOLDER / f"{notebook}.ipynb"),
-        str(output),
-    ]
+    path = notebook if isinstance(notebook, Path) else FOLDER / f"{notebook}.ipynb"
+    command = [*f"{sys.executable} -m papermill --no-progress-bar".split(), str(path), str(output)]
     for name, value in parameters.items():
         command += ["-p", name, str(value)]
     environment = os.environ | {"LABKIT_RUNS": str(runs)}
@@ -44,15 +42,9 @@ def only_result(runs):
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def test_any_folder_any_parameter_and_a_second_time_it_is_shown(tmp_path):
-    asked = SMALL | {
-        "hidden_dim": 24,
-        "n_layers": 2,
-        "bidirectional": True,
-        "readout": "last",
-        "batch_size": 100,
-        "min_freq": 10**6,
-    }
+def test_any_folder_any_parameter_and_a_second_time_it_is_shown(tmp_path, only_the_run):
+    asked = SMALL | {"hidden_dim": 24, "n_layers": 2, "bidirectional": True, "readout": "last"}
+    asked |= {"batch_size": 100, "min_freq": 10**6}
     done = papermill("02_imdb", tmp_path / "out.ipynb", "/", tmp_path / "runs", **asked)
     assert done.returncode == 0, done.stderr
     result = only_result(tmp_path / "runs")
@@ -77,22 +69,16 @@ def test_any_folder_any_parameter_and_a_second_time_it_is_shown(tmp_path):
     }
 
     before = (folder / "result.json").read_bytes()
-    again = papermill("02_imdb", tmp_path / "again.ipynb", tmp_path, tmp_path / "runs", **asked)
-    assert (
-        again.returncode == 0 and "its results are shown" in (tmp_path / "again.ipynb").read_text()
-    )
+    same = only_the_run("02_imdb")
+    again = papermill(same, tmp_path / "again.ipynb", tmp_path, tmp_path / "runs", **asked)
+    assert again.returncode == 0, again.stderr
+    assert "its results are shown" in (tmp_path / "again.ipynb").read_text()
     assert (folder / "result.json").read_bytes() == before
 
 
 def test_the_reports_tuning_in_full_skips_what_changes_nothing(tmp_path):
-    asked = SMALL | {
-        "preset": "full",
-        "hidden_dim": 2,
-        "n_layers": 1,
-        "batch_size": 200,
-        "data_source": "sample",
-        "dropout": 0.1,
-    }
+    asked = SMALL | {"preset": "full", "hidden_dim": 2, "n_layers": 1, "batch_size": 200}
+    asked |= {"data_source": "sample", "dropout": 0.1}
     done = papermill(
         "02_imdb", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", **asked, readout="padded"
     )
@@ -107,15 +93,8 @@ def test_the_reports_tuning_in_full_skips_what_changes_nothing(tmp_path):
 
 
 def test_odd_but_legal_digits(tmp_path):
-    asked = {
-        "hidden_size": 1,
-        "num_layers": 4,
-        "num_examples": 9,
-        "num_epochs": 1,
-        "batch_size": 1,
-        "run_dir": "mine",
-        "lang": "zh",
-    }
+    asked = {"hidden_size": 1, "num_layers": 4, "num_examples": 9, "num_epochs": 1}
+    asked |= {"batch_size": 1, "run_dir": "mine", "lang": "zh"}
     done = papermill(
         "01_mnist", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", preset="quick", **asked
     )
@@ -141,9 +120,8 @@ def test_run_all_works_twice_in_one_kernel_and_after_a_change(tmp_path, monkeypa
             cell["id"] = f"again-{len(cells)}"
             cells.append(cell)
     once.cells = cells
-    done = NotebookClient(
-        once, timeout=600, resources={"metadata": {"path": str(FOLDER)}}
-    ).execute()
+    place = {"metadata": {"path": str(FOLDER)}}
+    done = NotebookClient(once, timeout=600, resources=place).execute()
     shown = "".join(
         output.get("text", "") for cell in done.cells for output in cell.get("outputs", [])
     )
@@ -155,20 +133,22 @@ def test_run_all_works_twice_in_one_kernel_and_after_a_change(tmp_path, monkeypa
     assert sizes == {128, 16}
 
 
-@pytest.mark.parametrize(
-    ("name", "value", "words"),
-    [
-        ("hiden_dim", 128, "Did you mean hidden_dim?"),
-        ("fresh", "true", "fresh is True or False"),
-        ("hidden_dim", -5, "hidden_dim = -5 is out of range"),
-    ],
-)
-def test_a_wrong_parameter_ends_the_run_in_the_first_cells(tmp_path, name, value, words):
-    done = papermill(
-        "02_imdb", tmp_path / "out.ipynb", tmp_path, tmp_path / "runs", **{name: value}
-    )
-    assert done.returncode != 0 and words in done.stderr
-    assert not (tmp_path / "runs").exists()
+def test_a_wrong_parameter_ends_the_run_in_the_first_cells(tmp_path, monkeypatch):
+    """The last two without a kernel: papermill reads the value and writes its cell."""
+    runs = tmp_path / "runs"
+    done = papermill("02_imdb", tmp_path / "out.ipynb", tmp_path, runs, hiden_dim=128)
+    assert done.returncode != 0 and "Did you mean hidden_dim?" in done.stderr
+    monkeypatch.setenv("LABKIT_RUNS", str(runs))
+    said = {"fresh = 'true'": "fresh is True or False", "hidden_dim = -5": "is out of range"}
+    for wrong, words in said.items():
+        name, value = wrong.replace("'", "").split(" = ")
+        notebook = load_notebook_node(str(FOLDER / "02_imdb.ipynb"))
+        notebook = parameterize_notebook(notebook, {name: _resolve_type(value)})
+        code, values = [cell.source for cell in notebook.cells if "outputs" in cell], {}
+        with pytest.raises(SettingsError, match=f"{wrong} .*{words}"):
+            for source in code[:4]:
+                exec(source, values)
+    assert not runs.exists()
 
 
 @pytest.fixture(scope="module")

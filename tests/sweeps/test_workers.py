@@ -403,10 +403,11 @@ def test_the_short_names_of_postgresql_mean_the_driver_that_is_there(scheme, mon
 
 
 def test_a_storage_that_fails_in_the_middle_is_named_without_the_password(monkeypatch):
-    def fail(*_):
+    def fail(**_):
         raise optuna.exceptions.StorageInternalError("no SECRET there")
 
     monkeypatch.setattr(storage, "open_storage", lambda url: None)
-    monkeypatch.setattr(workers, "open_study", fail)
-    with pytest.raises(RuntimeError, match=r"://…@host/x cannot be used \(no … there\). The same"):
+    monkeypatch.setattr(optuna, "create_study", fail)
+    message = r"://…@host/x cannot be used \(no … there\). The same"
+    with pytest.raises(ConnectionError, match=message):
         run_here("postgresql://me:SECRET@host/x", {"0": {}}, None)

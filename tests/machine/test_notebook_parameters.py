@@ -6,7 +6,7 @@ import pytest
 from click.testing import CliRunner
 from papermill.parameterize import parameterize_notebook
 
-from labkit.machine import parameters
+from labkit.machine import notebook_parameters as parameters
 
 TEXTS = "007 7 -7 1e-3 .5 1. 1_000 nan inf True true False None none [1] {} 0x10 pool a,b".split()
 

@@ -1,9 +1,11 @@
 """Several workers of one command: processes that share a machine and are told when to stop."""
 
+import sys
+
 import pytest
 import torch
 
-from labkit.machine import processes
+from labkit.machine import commands
 
 
 def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkeypatch):
@@ -16,15 +18,17 @@ def test_two_workers_are_processes_that_share_the_processors_and_the_gpus(monkey
         def wait(self):
             return self.ends.pop()
 
-    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
+    monkeypatch.setattr(commands.subprocess, "Popen", Popen)
     monkeypatch.setattr(torch, "get_num_threads", lambda: 8)
+    monkeypatch.setattr(sys, "argv", ["labkit", "claims", "run"])
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3,5")
     Popen.ends = [0, 0, 0]
-    processes.run_workers(["claims", "run"], 3)
-    assert begun == [(["-m", "labkit.cli", "claims", "run"], "2", gpu) for gpu in ("3", "5", "3")]
+    commands.run_workers(3)
+    same = ["-m", "labkit.cli", "claims", "run", "--workers", "1"]
+    assert begun == [(same, "2", gpu) for gpu in ("3", "5", "3")]
     Popen.ends = [0, 1]
-    with pytest.raises(RuntimeError, match="1 of 2 workers failed"):
-        processes.run_workers(["claims", "run"], 2)
+    with pytest.raises(ChildProcessError, match="1 of 2 workers failed"):
+        commands.run_workers(2)
 
 
 @pytest.mark.parametrize(("stop", "told"), [(KeyboardInterrupt(), 0), (KeyboardInterrupt(15), 2)])
@@ -41,7 +45,7 @@ def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monke
         def terminate(self):
             terminated.append(self)
 
-    monkeypatch.setattr(processes.subprocess, "Popen", Popen)
+    monkeypatch.setattr(commands.subprocess, "Popen", Popen)
     with pytest.raises(KeyboardInterrupt):
-        processes.run_workers(["claims", "run"], 2)
+        commands.run_workers(2)
     assert len(terminated) == told

@@ -10,7 +10,7 @@ from matplotlib import colors
 from matplotlib import pyplot as plt
 from PIL import Image
 
-from labkit import display, figures
+from labkit import figures, notebook_display
 
 CELL = """
 import pandas
@@ -44,7 +44,7 @@ def test_256_colours_are_enough_for_the_colours_of_all_models():
     picture.imshow(np.random.default_rng(0).random((32, 32)), cmap="viridis")
     for x, (colour, _) in enumerate(figures.STYLES.values()):
         ax.plot([x, x + 1], [0, 1], color=colour)
-    drawn = Image.open(io.BytesIO(display._png(figure))).convert("RGB")
+    drawn = Image.open(io.BytesIO(notebook_display._png(figure))).convert("RGB")
     pixels = np.array(drawn).reshape(-1, 3).astype(int)
     for colour, _ in figures.STYLES.values():
         asked = np.array(colors.to_rgb(colour)) * 255
