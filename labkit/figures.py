@@ -41,17 +41,16 @@ def training_curves(
     """
     rows = [["train_loss"] * 3 + ["val_loss"] * 3, ["train_accuracy"] * 3 + ["val_accuracy"] * 3]
     if measures:
-        width = 6 // len(measures)
-        rows.append([f"val_{measure}" for measure in measures for _ in range(width)])
+        rows.append([f"val_{measure}" for measure in measures for _ in range(6 // len(measures))])
     figure, panels = plt.subplot_mosaic(rows, figsize=(10, 3.4 * len(rows)), layout="constrained")
     names = {"train": "training", "val": "validation", "f1": "F1"}
     for key, ax in panels.items():
         part, measure = key.split("_")
         for name, history in histories.items():
             colour, line = STYLES.get(name, (None, "-"))
-            marks = {"marker": "o" if len(history) <= 20 else None, "markersize": 3.5}
+            how = {"marker": "o" if len(history) <= 20 else None, "markersize": 3.5, "label": name}
             x, y = ([record[what] for record in history] for what in ("epoch", key))
-            ax.plot(x, y, line, color=colour, label=name, clip_on=False, **marks)
+            ax.plot(x, y, line, color=colour, clip_on=False, **how)
         ax.set_title(word(f"{names[part]} {names.get(measure, measure)}"), fontsize=11)
         ax.set_xlabel(word("epoch"))
         ax.xaxis.get_major_locator().set_params(integer=True, min_n_ticks=1)
@@ -59,7 +58,7 @@ def training_curves(
             ax.set_ylabel(word("cross-entropy"))
             ax.set_ylim(0, 1.05 * ax.get_ylim()[1])
         else:
-            ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.5g}%")
+            in_percent(ax)
         ax.grid(alpha=0.3)
         seaborn.despine(ax=ax)
     panels["train_loss"].legend(frameon=False)
@@ -69,23 +68,19 @@ def training_curves(
 def confusion_matrices(tests: Mapping[str, Mapping], classes: Sequence[str]) -> Figure:
     """Draw the confusion matrix of each model: counts in the cells, errors as colour.
 
-    The colour is the share of the true class taken for another, on one scale for all models.
+    Each model's scale ends at its most frequent error; the right answers are no part of it.
     """
-    many = len(classes) > 2
-    size = 3.4 if many else 3.2
-    how = {"figsize": (size * len(tests), size), "squeeze": False, "layout": "constrained"}
+    how = {"figsize": (3.4 * len(tests), 3.4), "squeeze": False, "layout": "constrained"}
     figure, axes = plt.subplots(1, len(tests), **how)
     names = [word(name) for name in classes]
-    counts = {name: np.array(test["confusion"]) for name, test in tests.items()}
-    shares = {name: n / n.sum(axis=1, keepdims=True).clip(1) for name, n in counts.items()}
-    for share in shares.values():
-        np.fill_diagonal(share, 0)
-    highest = max(0.01, *(share.max() for share in shares.values()))
+    colours = plt.get_cmap("Oranges").with_extremes(under="0.8")  # under 0 is the diagonal
     for ax, (name, test) in zip(axes[0], tests.items(), strict=True):
+        errors = np.array(test["confusion"])
+        np.fill_diagonal(errors, -1)
         seaborn.heatmap(
-            shares[name], annot=counts[name], fmt="d", annot_kws={"fontsize": 7 if many else 11},
-            cmap="Oranges", vmin=0, vmax=highest, cbar=False, square=True, linewidths=0.3,
-            linecolor="0.85", ax=ax, xticklabels=names, yticklabels=names,
+            errors, annot=np.array(test["confusion"]), fmt="d", cmap=colours, vmin=0, ax=ax,
+            vmax=max(1, errors.max()), cbar=False, square=True, linewidths=0.3, linecolor="0.85",
+            xticklabels=names, yticklabels=names, annot_kws={"size": 7 if len(names) > 2 else 11},
         )  # fmt: skip
         ax.set_title(f"{name}: {test['accuracy']:.2%}", fontsize=11)
         ax.set_xlabel(word("predicted"))
@@ -97,7 +92,6 @@ def digit_as_rows(x: Tensor, label: str, num_shown: int = 8) -> Figure:
     """Draw a digit (T, D) beside some of its rows, as the recurrent models are given them."""
     how = {"figsize": (9, 3.6), "width_ratios": [1, 1.6], "layout": "constrained"}
     figure, (left, right) = plt.subplots(1, 2, **how)
-    x = x.numpy()
     left.imshow(x, cmap="gray_r")
     left.set(title=label, xlabel=word("pixel in the row"), ylabel=word("row (step)"))
     rows = np.linspace(0, len(x) - 1, num_shown).astype(int)
@@ -121,3 +115,9 @@ def length_histogram(lengths: Sequence[int], max_len: int) -> Figure:
     ax.legend(frameon=False)
     seaborn.despine(ax=ax)
     return figure
+
+
+def in_percent(ax) -> None:
+    """Write shares as percents on the y axis, beside thin lines."""
+    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.5g}%")
+    ax.grid(alpha=0.3)

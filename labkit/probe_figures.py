@@ -10,7 +10,7 @@ import seaborn
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from labkit.figures import STYLES
+from labkit.figures import STYLES, in_percent
 from labkit.language import word
 from labkit.probes import GATES, confusions, decided_at, half_life, only_wrong
 
@@ -41,11 +41,12 @@ def when_it_knows(x: Tensor, y: Tensor, probabilities: Found, case: int = 0) -> 
         colour, line = STYLES[name]
         so_far = (found.argmax(dim=2) == y[:, None]).double().mean(dim=0)
         left.plot(rows, so_far, line, color=colour, label=name)
-        decided = (decided_at(found)[:, None].numpy() <= rows).mean(axis=0)
-        right.plot(rows, decided, line, color=colour)
+        decided = decided_at(found)[:, None].numpy() <= rows
+        right.plot(rows, decided.mean(axis=0), line, color=colour)
     for ax, title in ((left, "accuracy so far"), (right, "digits whose answer stays")):
         ax.set(xlabel=word("rows read"), ylabel=word(title), ylim=(0, 1.02))
-        _percent(ax)
+        seaborn.despine(ax=ax)
+        in_percent(ax)
     left.legend(frameon=False)
     return figure
 
@@ -59,8 +60,7 @@ def gradient_flow(before: Mapping[str, Sequence[Tensor]], after: Found, one: Fou
     for name in after:
         colour, line = STYLES[name]
         for k, norms in enumerate(before[name]):
-            label = "" if k else _halving(name, norms)  # one name for all seeds
-            left.plot(norms, line, color=colour, label=label)
+            left.plot(norms, line, color=colour, label="" if k else _halving(name, norms))
         right.plot(one[name], line, color=colour, linewidth=0.7)
         right.plot(after[name], line, color=colour, label=_halving(name, after[name]))
     for ax, title in ((left, "before training"), (right, "after training (thin: one digit)")):
@@ -91,8 +91,7 @@ def assumptions(digits: Found, accuracies: Mapping[str, Mapping[str, float]]) ->
         above.set(xticks=[], yticks=[], title=word(name))
         seaborn.despine(ax=above, top=False, right=False)
         found = accuracies[name]
-        colours = [STYLES[model][0] for model in found]
-        bars = below.bar(list(found), list(found.values()), color=colours)  # no bar for NaN
+        bars = below.bar(list(found), list(found.values()), color=[STYLES[m][0] for m in found])
         below.bar_label(bars, fmt="{:.0%}", padding=1, fontsize=8)
         below.axhline(0.1, color="0.4", linewidth=0.8, linestyle=":")
         below.tick_params(axis="x", labelsize=8)
@@ -156,7 +155,7 @@ def misread(x: Tensor, y: Tensor, logits: Found, tests: Mapping[str, Mapping]) -
 def padding(words: list[str], paddings: Sequence[int], edges: Sequence[int], found: dict) -> Figure:
     """Draw what padding does to one sentence, to reviews by their length, and to the gradient.
 
-    found: (model, read-out) → what three probes found: `logit`, `accuracy` and `gradient`.
+    found: (model, read-out) → `logit`, `accuracy`, `gradient`: the sentence's and many reviews'.
     """
     models = list(dict.fromkeys(name for name, _ in found))
     figure, axes = _panels(len(models), 3, 3 * len(models), width_ratios=[1.7, 1, 1])
@@ -168,7 +167,11 @@ def padding(words: list[str], paddings: Sequence[int], edges: Sequence[int], fou
         how = {"color": colour, "linestyle": line, "marker": "o", "markersize": 3}
         left.plot(places, each["logit"], label=readout, **how)
         middle.plot([*bins, f"≥ {edges[-2]}"], each["accuracy"], **how)
-        right.plot(paddings, each["gradient"] / each["gradient"][0], **how)
+        one, many = (norms / norms[0] for norms in each["gradient"])
+        low, median, high = np.quantile(many, (0.25, 0.5, 0.75), axis=1)
+        right.fill_between(paddings, low, high, color=colour, alpha=0.2, linewidth=0)
+        right.plot(paddings, median, **how)
+        right.plot(paddings, one, line, color=colour, linewidth=0.7)
     for name, (left, middle, right) in zip(models, axes, strict=True):
         left.axvspan(len(words) - 0.5, places[-1] + 0.5, color="0.93", zorder=0)
         left.set(title=name, xlabel=word("words, then paddings (grey)"), ylabel=word("logit"))
@@ -176,8 +179,8 @@ def padding(words: list[str], paddings: Sequence[int], edges: Sequence[int], fou
         middle.set(xlabel=word("words in a review"), ylabel=word("accuracy"))
         middle.tick_params(axis="x", labelsize=8)
         right.set_xlabel(word("paddings behind the last word"))
-        right.set_title(word("its gradient (1: no padding)"), fontsize=10)
-        _percent(middle)
+        right.set_title(word("its gradient (thin: ours)"), fontsize=10)
+        in_percent(middle)
         _powers_of_ten(right)
         left.axhline(0, color="0.6", linewidth=0.8)
     axes[0, 0].legend(frameon=False)
@@ -189,18 +192,17 @@ def sentence(found: Mapping) -> Figure:
 
     found: of `probes.read`. Each model has a scale of colours of its own.
     """
-    words = found["words"]
     figure, ((above,), (below,)) = _panels(2, 1, 1.6 + 0.8 * len(found["running"]), sharex=True)
     titles = ("running logit: above 0 is positive", "contribution: logit lost without the word")
     for ax, what, title in zip((above, below), ("running", "contribution"), titles, strict=True):
         values = np.stack([each.numpy() for each in found[what].values()])
         scale = abs(values).max(axis=1, keepdims=True).clip(1e-9)
-        how = {"xticklabels": words, "yticklabels": list(found[what]), "linewidths": 0.5}
+        how = {"xticklabels": found["words"], "yticklabels": list(found[what]), "linewidths": 0.5}
         seaborn.heatmap(values / scale, annot=values, fmt="+.1f", cmap="RdBu", vmin=-1.2, vmax=1.2,
                         cbar=False, ax=ax, **how)  # fmt: skip
         ax.set_title(word(title), fontsize=10)
         ax.tick_params(length=0, labelrotation=0)
-    below.tick_params(axis="x", labelrotation=30 if len(words) > 8 else 0)
+    below.tick_params(axis="x", labelrotation=30 if len(found["words"]) > 8 else 0)
     return figure
 
 
@@ -223,20 +225,24 @@ def negation(adjectives: Sequence[str], frames: Sequence[str], logits: Found) ->
     return figure
 
 
-def reviews_cut(max_lens: Sequence[int], accuracies: Mapping) -> Figure:
-    """Draw the accuracy on reviews of which only the first or only the last words are read.
+def reviews_cut(max_lens: Sequence[int], logits: Found, y: Tensor, case: int) -> Figure:
+    """Draw one review's logit, and the accuracy on all, if only first or last words are read.
 
-    accuracies: (model, "first words" or "last words") → one for each of `max_lens`.
+    logits: (model, "first words" or "last words") → (max_lens, N), y: (N,).
     """
-    figure, ((ax,),) = _panels(1, 1, 3.2)
-    for (name, side), found in accuracies.items():
-        line = "o-" if side == "first words" else "s:"
-        ax.plot(max_lens, found, line, color=STYLES[name][0], label=f"{name}, {word(side)}")
-    ax.set(xlabel=word("words read of a review"), ylabel=word("accuracy"), xscale="log")
-    ax.set_xticks(max_lens, max_lens)
-    ax.minorticks_off()
-    ax.legend(frameon=False)
-    _percent(ax)
+    figure, ((left, right),) = _panels(1, 2, 3.4)
+    places = [f"{count}" for count in max_lens]
+    for (name, side), found in logits.items():
+        line, face = ("-", None) if side == "first words" else (":", "white")
+        how = {"color": STYLES[name][0], "mfc": face, "marker": "s" if name == "RNN" else "o"}
+        left.plot(places, found[:, case], line, label=f"{name}, {word(side)}", **how)
+        right.plot(places, ((found > 0) == y).double().mean(dim=1), line, **how)
+    for ax, title in ((left, "one review"), (right, "accuracy")):
+        ax.set(xlabel=word("words read of a review"), title=word(title))
+    left.axhline(0, color="0.6", linewidth=0.8)
+    left.set_ylabel(word("logit"))
+    left.legend(frameon=False)
+    in_percent(right)
     return figure
 
 
@@ -252,9 +258,3 @@ def _powers_of_ten(ax) -> None:
     ax.set_yscale("log")
     ax.yaxis.set_major_formatter(lambda y, _: "10" + f"{np.log10(y):.0f}".translate(raised))
     ax.yaxis.set_minor_formatter("")
-
-
-def _percent(ax) -> None:
-    ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.5g}%")
-    ax.grid(alpha=0.3)
-    seaborn.despine(ax=ax)

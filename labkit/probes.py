@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 from torch import Tensor, nn
+from torch.nn.functional import pad
 
 from labkit import metrics, training
 from labkit.data import imdb, mnist
@@ -156,11 +157,10 @@ def encode(text: str, vocabulary: Vocabulary) -> Tensor:
     return torch.tensor([vocabulary.encode(tokenize(text))])
 
 
-def some(part: imdb.Split, num: int) -> imdb.Split:
-    """Return every k-th review of a part, at most `num`: the official test is sorted by label."""
-    k = -(-len(part) // num)
-    names = ("starts", "num_words", "lengths", "y", "texts")
-    return replace(part, **{name: getattr(part, name)[::k] for name in names})
+def some(part: mnist.Split | imdb.Split, num: int) -> mnist.Split | imdb.Split:
+    """Return every k-th example, at most `num`: the official test of reviews is sorted by label."""
+    names, k = ("x", "starts", "num_words", "lengths", "y", "texts"), -(-len(part) // num)
+    return replace(part, **{n: getattr(part, n)[::k] for n in names if hasattr(part, n)})
 
 
 def cut(part: imdb.Split, max_len: int, tail: float = 0.0) -> imdb.Split:
@@ -172,8 +172,7 @@ def cut(part: imdb.Split, max_len: int, tail: float = 0.0) -> imdb.Split:
 
 def answers(model: nn.Module | LinearModel, texts: Sequence[str], vocabulary: Vocabulary) -> Tensor:
     """Return the logit of every text, read alone and without padding: (N,)."""
-    longest = max(len(tokenize(text)) for text in texts)
-    part = imdb.encode(texts, np.zeros(len(texts)), vocabulary, max(1, longest))
+    part = imdb.encode(texts, np.zeros(len(texts)), vocabulary, max_len=10**9)
     linear = isinstance(model, LinearModel)
     return (model.logits(part) if linear else training.predict(model, part, batch_size=1))[:, 0]
 
@@ -216,30 +215,24 @@ def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) 
     """Return a text's logit (1, T) after each of its words, then with so many paddings behind."""
     read = [ids[:, : k + 1] for k in range(ids.shape[1])]
     logits = [model(words, torch.tensor([words.shape[1]])) for words in read]
-    more = [model(_pad(ids, count), torch.tensor([ids.shape[1]])) for count in paddings]
+    more = [model(pad(ids, (0, n), value=PAD), torch.tensor([ids.shape[1]])) for n in paddings]
     return torch.cat(logits + more)[:, 0]  # (T + paddings,)
 
 
 def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return ‖∂logit/∂e‖, e the last word's vector, behind each of `paddings`: mean of (N, T)."""
+    """Return ‖∂logit/∂e‖, e the last word's vector, behind each of `paddings`: (paddings, N)."""
     lengths, norms = torch.full((len(ids),), ids.shape[1]), []
     for count in paddings:
         vectors = []  # of the words and the paddings
         seen = model.embedding.register_forward_hook(lambda *given, to=vectors: to.append(given[2]))
-        logits = model(_pad(ids, count), lengths)
+        logits = model(pad(ids, (0, count), value=PAD), lengths)
         seen.remove()
         (gradient,) = torch.autograd.grad(logits.sum(), vectors)  # (N, T + count, E)
-        norms.append(gradient[:, ids.shape[1] - 1].norm(dim=1).mean())
+        norms.append(gradient[:, ids.shape[1] - 1].norm(dim=1))
     return torch.stack(norms)
 
 
-def _pad(ids: Tensor, count: int) -> Tensor:
-    return nn.functional.pad(ids, (0, count), value=PAD)
-
-
-def accuracy_by_length(
-    model: TextClassifier, part: imdb.Split, edges: Sequence[int]
-) -> list[float]:
+def accuracy_by_length(model: nn.Module, part: imdb.Split, edges: Sequence[int]) -> list[float]:
     """Return the accuracy on the reviews of so many words: from one edge to below the next."""
     logits = training.predict(model, _as_read(model, part))
     right = (metrics.predictions(logits) == part.y).double()

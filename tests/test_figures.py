@@ -60,16 +60,27 @@ def test_confusion_matrices_show_counts():
     assert [ax.get_title() for ax in figure.axes] == ["RNN: 75.00%", "LSTM: 75.00%"]
 
 
-def test_the_colour_of_a_confusion_matrix_shows_errors_on_one_scale():
-    """Reference: of 4 negatives 1 is taken for positive: a quarter; the diagonal is white."""
+def test_the_darkest_cell_of_a_confusion_matrix_is_the_most_frequent_error():
+    """Reference: 5 twos taken for zeros, 4 for ones; the diagonal, however large, is off the scale.
+
+    A model with few errors beside one with many shows them as well.
+    """
     tests = {
-        "RNN": {"confusion": [[3, 1], [0, 2]], "accuracy": 5 / 6},
-        "LSTM": {"confusion": [[4, 0], [1, 1]], "accuracy": 5 / 6},
+        "RNN": {"confusion": [[900, 1, 0], [2, 80, 0], [5, 3, 7]], "accuracy": 0.9},
+        "LSTM": {"confusion": [[901, 0, 0], [0, 82, 0], [0, 4, 11]], "accuracy": 0.95},
     }
-    figure = figures.confusion_matrices(tests, ("negative", "positive"))
-    shares = [ax.collections[0].get_array().ravel().tolist() for ax in figure.axes]
-    assert shares == [[0, 0.25, 0, 0], [0, 0, 0.5, 0]]
-    assert [ax.collections[0].get_clim() for ax in figure.axes] == [(0, 0.5)] * 2
+    figure = figures.confusion_matrices(tests, ("0", "1", "2"))
+    figure.canvas.draw()
+    for ax, darkest, times in zip(figure.axes, (6, 7), (5, 4), strict=True):  # in row 2
+        colours = ax.collections[0].get_facecolors()[:, :3]
+        grey = colours @ [0.299, 0.587, 0.114]  # as Pillow prints it
+        errors = [k for k in range(9) if k % 4]
+        assert min(errors, key=lambda k: grey[k]) == darkest
+        assert len({tuple(colours[k]) for k in (0, 4, 8)}) == 1 and set(colours[4]) == {0.8}
+        assert grey[darkest] < 0.4 < 0.8 < grey[1], "no or one error is a light cell"
+        assert ax.collections[0].get_clim() == (0, times)
+    without = {"RNN": {"confusion": [[3, 0], [0, 2]], "accuracy": 1.0}}
+    assert figures.confusion_matrices(without, ("negative", "positive")).axes
 
 
 def test_models_can_be_told_apart():

@@ -30,7 +30,7 @@ ALLOWED = {
     "sweeps": {"machine", "runs", "settings"},
     "claims": {"data", "figures", "language", "machine", "metrics", "models"}
     | {"runs", "settings", "training"},
-    "page": {"data", "language", "machine", "metrics", "models", "runs", "training"},
+    "page": {"data", "language", "machine", "models", "probes", "runs"},
     "exercises": {"data", "language", "metrics"},
     "cli": {"claims", "data", "machine", "page", "runs", "sweeps"},
 }

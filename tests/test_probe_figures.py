@@ -52,7 +52,9 @@ def misread():
 
 
 def padding():
-    each = {"logit": torch.arange(4.0), "accuracy": [0.5, 0.8], "gradient": torch.tensor([2.0, 1])}
+    each = {"logit": torch.arange(4.0), "accuracy": [0.5, 0.8]}
+    many = torch.tensor([[1.0, 2, 4, 8, 1], [0, 1, 1, 2, 1]])  # shares 0, 0.5, 0.25, 0.25 and 1
+    each["gradient"] = [torch.tensor([[2.0], [1]]), many]
     found = {("RNN", readout): each for readout in probe_figures.READOUTS}
     return probe_figures.padding(["good", "film"], [0, 9], [1, 5, 99], found)
 
@@ -69,8 +71,9 @@ def negation():
 
 
 def reviews_cut():
-    found = {("RNN", "first words"): [0.6, 0.7], ("RNN", "last words"): [0.7, 0.8]}
-    return probe_figures.reviews_cut([50, 500], found)
+    first, last = torch.tensor([[[1.0, -1, 1, 1], [2, -1, -1, 3]], [[-3, 1, 1, 1], [4, 1, -1, 1]]])
+    found = {("RNN", "first words"): first, ("RNN", "last words"): last}
+    return probe_figures.reviews_cut([50, 500], found, torch.tensor([1, 0, 0, 1]), case=0)
 
 
 ALL = [when_it_knows, gradient_flow, assumptions, lstm_gates, misread, padding]
@@ -122,9 +125,12 @@ def test_each_model_has_its_own_scale_of_colours():
 
 
 def test_the_gradient_is_drawn_as_a_share_of_that_without_padding():
-    """Reference: 2 without padding and 1 behind nine."""
+    """Reference: see padding; half of it is left behind nine in our sentence, a quarter in most."""
     left, middle, right = padding().axes
-    assert right.lines[0].get_ydata().tolist() == [1, 0.5]
+    median, ours = right.lines[:2]
+    assert (median.get_ydata().tolist(), ours.get_ydata().tolist()) == ([1, 0.25], [1, 0.5])
+    quartiles = right.collections[0].get_paths()[0].vertices
+    assert {tuple(corner) for corner in quartiles} == {(0, 1), (9, 0.25), (9, 0.5)}
     assert [text.get_text() for text in left.get_xticklabels()] == ["good", "film", "+0", "+9"]
     assert [text.get_text() for text in middle.get_xticklabels()] == ["1–4", "≥ 5"]
 
@@ -137,10 +143,15 @@ def test_the_sentence_with_not_has_the_open_dots():
 
 
 def test_first_words_have_the_solid_line_and_last_words_the_dotted_one():
-    first, last = reviews_cut().axes[0].lines
-    assert (first.get_linestyle(), list(first.get_ydata())) == ("-", [0.6, 0.7])
-    assert (last.get_linestyle(), list(last.get_ydata())) == (":", [0.7, 0.8])
+    """Reference: see reviews_cut; counted by hand, and the logits of the first review."""
+    one, all_of_them = reviews_cut().axes
+    drawn = [[(line.get_linestyle(), list(line.get_ydata())) for line in ax.lines]
+             for ax in (one, all_of_them)]  # fmt: skip
+    assert drawn[0][:2] == [("-", [1, 2]), (":", [-3, 4])]
+    assert drawn[1] == [("-", [0.75, 1.0]), (":", [0.25, 0.75])]
+    first, last = one.lines[:2]
     assert "first words" in first.get_label() and "last words" in last.get_label()
+    assert first.get_markerfacecolor() != last.get_markerfacecolor() == "white"
 
 
 def test_the_gates_have_their_own_means_and_a_held_gate_its_bar():

@@ -91,6 +91,49 @@ def test_a_linear_rnn_that_halves_its_state_halves_the_gradient_in_each_row():
     assert probes.half_life(1 / norms) == pytest.approx(-1)
 
 
+def recalled(model):
+    """Ask for the first of ten symbols behind 31 blanks: accuracy, and the gradient's norms."""
+    symbols = torch.arange(10)
+    x = torch.zeros(10, 32, 32)
+    x[symbols, 0, symbols] = 1  # one-hot; a blank is nothing
+    return probes.accuracy(model, mnist.Split(x, symbols)), probes.gradient_norms(model, x, symbols)
+
+
+def silent(cell):
+    """Build a net of ten units whose weights are all 0."""
+    model = SequenceClassifier(cell, 32, 10).eval()
+    for weights in model.parameters():
+        nn.init.zeros_(weights)
+    return model
+
+
+def test_a_net_that_recalls_the_first_symbol_has_its_whole_gradient_there():
+    """Reference: h_T = turn³¹ h_1, so ‖∂loss/∂h_1‖ = ‖∂loss/∂h_T‖; without U nothing goes back."""
+    model, turn = silent("RNN"), torch.eye(10).roll(1, dims=0)  # a unit hands on to the next one
+    model.rnn.weight_ih_l0.data[:, :10] = 1e-2 * torch.eye(10)  # so small that tanh is linear
+    model.rnn.weight_hh_l0.data = turn
+    model.head.weight.data = 100 * torch.matrix_power(turn.T, 31)  # undoes 31 turns
+    accuracy, norms = recalled(model)
+    assert accuracy == 1 and norms[-1] > 10
+    torch.testing.assert_close(norms / norms[-1], torch.ones(32), atol=0.01, rtol=0)
+    assert abs(probes.half_life(norms)) > 1_000
+    nn.init.zeros_(model.rnn.weight_hh_l0)
+    accuracy, norms = recalled(model)
+    assert accuracy == 0.1 and norms[-1] > 10 and norms[:-1].max() == 0
+
+
+def test_what_an_lstm_recalls_in_its_cell_alone_is_not_in_the_gradient_of_h():
+    """Reference: with U = 0 no h is read again; c keeps the symbol behind an open forget gate."""
+    model = silent("LSTM")
+    input_gate, forget_gate, candidate, output_gate = torch.arange(40).chunk(4)
+    model.rnn.weight_ih_l0.data[candidate, :10] = 1e-2 * torch.eye(10)
+    for gate in (input_gate, forget_gate, output_gate):
+        model.rnn.bias_ih_l0.data[gate] = 40.0  # open
+    model.head.weight.data = 100 * torch.eye(10)
+    accuracy, norms = recalled(model)
+    assert accuracy == 1 and norms[-1] > 10 and norms[:-1].max() == 0
+
+
 @pytest.mark.parametrize("cell", ["RNN", "LSTM"])
 def test_the_gradient_is_the_mean_of_what_each_digit_gets_alone(cell):
     """Reference: one digit at a time; at the last row, h_T of the top layer by its formula."""
@@ -214,13 +257,13 @@ def test_the_last_words_gradient_halves_with_each_padding():
         model = forgetful(readout)
         halving(model.forward_layers[0])
         model.embedding.weight.data *= 1e-4  # so small that tanh is linear
-        norms = probes.gradient_behind(model, ids, [0, 1, 4])
-        torch.testing.assert_close(norms / norms[0], torch.tensor(expected).float())
+        norms = probes.gradient_behind(model, ids, [0, 1, 4])  # (paddings, N)
+        ratios = torch.tensor(expected).float()
+        torch.testing.assert_close(norms / norms[0], ratios[:, None].expand(3, 2))
         model.head.bias.data.zero_()
         logits = probes.running_logits(model, ids[:1], [0, 1, 4])
         assert len(logits) == 6 and logits[2] == logits[3]
         torch.testing.assert_close(logits[0], model(ids[:1, :1], torch.tensor([1]))[0, 0])
-        ratios = torch.tensor(expected).float()
         torch.testing.assert_close(logits[3:] / logits[3], ratios, rtol=1e-4, atol=0)
 
 

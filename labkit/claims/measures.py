@@ -57,9 +57,9 @@ def measure(record: dict, name: str) -> float | None:
             fours = n[PAIRS.index((4, 9))]
             return (fours - np.delete(n, PAIRS.index((4, 9))).max()) / max(n.sum(), 1)
         case "size of the gradient's slope before training":
-            return slope(record, "before")
+            return abs(slope(record, "before"))
         case "size of the gradient's slope after training":
-            return slope(record, "after")
+            return abs(slope(record, "after"))
     raise KeyError(name)
 
 
@@ -75,9 +75,9 @@ def curve(record: dict, name: str) -> np.ndarray:
 
 
 def slope(record: dict, when: str) -> float:
-    """Return the size of the slope `before` or `after` training, by older names too."""
+    """Return the slope of the log gradient `before` or `after` training, by older names too."""
     older = f"slope of the log gradient {when} training"
-    return abs(record["slopes"][when] if "slopes" in record else record["measures"][older])
+    return record["slopes"][when] if "slopes" in record else record["measures"][older]
 
 
 def has_learnt(record: dict, accuracy: float | None = None) -> bool:

@@ -25,6 +25,10 @@ GROUPS = {  # of verdicts, as a reader asks for them
     "The seeds cannot tell": ("inconclusive",),
     "Not tested": ("not tested", "not run yet"),
 }
+HALF_LIVES = (
+    "In the study ({num_examples} digits, {num_epochs} epochs) the gradient at the input halves "
+    "every so many rows, median (lowest … highest; ∞: not within 32): "
+)
 
 
 def line(entry: dict) -> str:
@@ -134,6 +138,22 @@ def lottery(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             row[name] = f"{statistics.lottery(part['values'], size):.0%}"
         rows.append(row)
     return pandas.DataFrame(rows).rename(columns=lambda name: word(name, lang))
+
+
+def half_lives(lang: str = "en") -> str:
+    """Say over how many rows the gradient halves, in the budget with most records of it, if any."""
+    models = {"digits RNN": "RNN", "digits LSTM": "LSTM"}
+    found = [[each for each in plan.records(b) if each["arm"] in models] for b in ledger.BUDGETS]
+    records, lines = max(found, key=len), []
+    for arm, model in models.items():
+        seeds = [record for record in records if record["arm"] == arm]
+        for when in ("before", "after") if seeds else ():
+            halvings = [measures.slope(record, when) / math.log(2) for record in seeds]  # a row
+            rows = [1 / each if each * 32 > 1 else math.inf for each in halvings]
+            span = f"{np.median(rows):.1f} ({min(rows):.1f} … {max(rows):.1f}; n = {len(rows)})"
+            lines.append(f"{model} {word(f'{when} training', lang)} {span.replace('inf', '∞')}")
+    head = word(HALF_LIVES, lang).format(**records[0]["settings"]) if records else ""
+    return head + "; ".join(lines)
 
 
 def sentences(entries: Sequence[dict], lang: str = "en") -> str:

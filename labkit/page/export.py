@@ -15,26 +15,29 @@ from pathlib import Path
 
 import torch
 from IPython.display import HTML
-from torch import Tensor, nn
+from torch import Tensor
 
-from labkit import metrics, training
+from labkit import probes
 from labkit.data import imdb, mnist, official
 from labkit.data.words import UNKNOWN
 from labkit.language import word
 from labkit.machine import files, paths
 from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
+from labkit.models.linear import LinearModel
 from labkit.runs import checkpoints, compare
 
 FOLDER = Path(__file__).parent
-MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("RNN", "LSTM")}
+MODELS = {"01_mnist": ("RNN", "LSTM", "LeNet"), "02_imdb": ("linear", "RNN", "LSTM")}
 ALT = {
     "01_mnist": "A page on which you draw a digit. RNN, LSTM and LeNet answer after each of its 32 "
     "rows, each in a panel of ten columns; below, a table of their answers.",
     "02_imdb": "A page on which you type a sentence. Under each word stands how far it moved the "
-    "logit; a curve follows RNN and LSTM through the words and on through the padding.",
+    "logit; a curve follows each model through the words and on through the padding.",
 }
 NUM_WORDS = 5_000  # the most frequent ones; the page reads all others as <unk>
+NUM_TERMS = 30_000  # the words and pairs that weigh most in the linear model
 KEPT = {"trained": "as trained", "rounded": "rounded", "words": "rounded and with 5,000 words"}
+KEPT |= {"terms": "with 30,000 words and pairs"}
 NUM_SCORED = 1_000  # test examples on which the cost of rounding is measured
 
 
@@ -44,7 +47,7 @@ class Exported:
 
     path: Path
     notebook: str
-    models: dict[str, nn.Module]
+    models: dict[str, probes.Model]
     accuracy: dict[str, dict[str, float]]  # model → how its weights are kept → test accuracy
     num_scored: int
 
@@ -75,21 +78,21 @@ def write(
     """
     result = compare.read_result(folder / "result.json")
     asked, notebook = result["parameters"], result["notebook"]
-    if asked.get("bidirectional"):
-        raise ValueError(
-            f"{folder} has bidirectional = True, but the page follows a text from its beginning: "
-            "run the notebook with bidirectional = False."
-        )
     data = data or _load(result)
     if data.sha256 != result["data"]["edition_sha256"]:
         raise ValueError(f"{folder} was run on another edition of the data than is here.")
-    part = _some(data.test)
+    part = probes.some(data.test, NUM_SCORED)
     words = data.vocabulary.words[: UNKNOWN + 1 + NUM_WORDS] if notebook == "02_imdb" else []
     models, accuracy, encoded = {}, {}, {}
     for name in (name for name in MODELS[notebook] if name in result["models"]):
         trained = checkpoints.read_state(folder / f"{name}.weights.pt")["weights"]
-        kept = {"trained": (trained, part), "rounded": (rounded(trained), part)}
-        if words:
+        kept = {"trained": (trained, part)}
+        if name == "linear":
+            trained = heaviest(trained)
+            kept["terms"] = (trained, part)
+        else:
+            kept["rounded"] = (rounded(trained), part)
+        if "embedding.weight" in trained:
             vectors = trained["embedding.weight"]
             if len(vectors) != len(data.vocabulary):
                 raise ValueError(f"{folder} was run with another vocabulary than labkit's is here.")
@@ -99,35 +102,27 @@ def write(
         accuracy[name], encoded[name] = {}, {"cell": name, "weights": encode(trained)}
         for how, (weights, examples) in kept.items():
             models[name] = build(name, weights, asked)
-            right = metrics.predictions(training.predict(models[name], examples)) == part.y
-            accuracy[name][how] = float(right.float().mean())
-    shown = {
-        "notebook": notebook,
-        "lang": asked["lang"],
-        "parameters": asked,
-        "data": {name: result["data"][name] for name in ("source", "train", "test")},
-        "accuracy": accuracy,
-        "num_scored": len(part),
-        "words": words,
-        "models": encoded,
-    }
+            accuracy[name][how] = probes.accuracy(models[name], examples)
+    shown = {"notebook": notebook, "parameters": asked, "words": words, "models": encoded}
+    shown |= {"accuracy": accuracy, "num_scored": len(part), "num_train": result["data"]["train"]}
     path = files.write_text(output or folder / "page.html", page(shown))
     return Exported(path, notebook, models, accuracy, len(part))
 
 
-def build(name: str, weights: dict[str, Tensor], asked: dict) -> nn.Module:
+def build(name: str, weights: dict[str, Tensor], asked: dict) -> probes.Model:
     """Return a model of the course with these weights; its sizes are those of the weights.
 
     Raises ValueError if they are of another model.
     """
+    if name == "linear":
+        model = LinearModel()
+        model.load_state_dict(weights | {"coef": weights["coef"].view(1, -1)})
+        return model
     if name == "LeNet":
         model = LeNet()
     elif "embedding.weight" in weights:
-        vocab_size, embedding_dim = weights["embedding.weight"].shape
-        sizes = (asked["hidden_dim"], asked["n_layers"])
-        model = TextClassifier(
-            name, vocab_size, embedding_dim, *sizes, readout=asked["readout"], word_dropout=0.0
-        )
+        sizes = (*weights["embedding.weight"].shape, asked["hidden_dim"], asked["n_layers"])
+        model = TextClassifier(name, *sizes, asked["bidirectional"], readout=asked["readout"])
     else:
         model = SequenceClassifier(name, mnist.SIZE, asked["hidden_size"], asked["num_layers"])
     try:
@@ -135,6 +130,17 @@ def build(name: str, weights: dict[str, Tensor], asked: dict) -> nn.Module:
     except RuntimeError as error:
         raise ValueError(f"{name} is not the course's {name}: the page cannot show it.") from error
     return model.eval()
+
+
+def heaviest(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Return a linear model's weights for those NUM_TERMS words and pairs alone that weigh most."""
+    terms = bytes(weights["terms"].numpy()).decode().split("\n")
+    weight = (weights["coef"][0] * weights["idf"]).abs()
+    kept = weight.argsort(descending=True, stable=True)[:NUM_TERMS].sort().values
+    text = bytearray("\n".join(terms[k] for k in kept).encode())
+    few = weights | {"coef": weights["coef"][0, kept], "idf": weights["idf"][kept]}
+    few = {name: w.float() for name, w in few.items()}
+    return few | {"terms": torch.frombuffer(text, dtype=torch.uint8)}
 
 
 def rounded(weights: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -152,6 +158,9 @@ def encode(weights: dict[str, Tensor]) -> dict[str, dict]:
     """Return weights as the page's script reads them: shape, and base64 of little-endian bytes."""
     encoded = {}
     for name, w in weights.items():
+        if w.dtype == torch.uint8:  # a text
+            encoded[name] = bytes(w.numpy()).decode()
+            continue
         int8, scale = _int8(w) if w.dim() > 1 else (None, w)
         encoded[name] = {"shape": list(w.shape), "float32": _base64(scale)}
         if int8 is not None:
@@ -189,12 +198,4 @@ def _load(result: dict) -> mnist.Digits | imdb.Reviews:
     if result["notebook"] == "01_mnist":
         return mnist.load(asked["data_source"], 1)
     sizes = (asked[name] for name in ("num_test", "max_len", "min_freq", "tail"))
-    wide = asked["readout"] == "padded"
-    return imdb.load(asked["data_source"], 1, *sizes, pad_to_max_len=wide)
-
-
-def _some(part):
-    """Return every k-th example of a part, NUM_SCORED of them at most."""
-    places = torch.arange(0, len(part), -(-len(part) // NUM_SCORED))
-    names = [name for name in ("x", "y", "starts", "num_words", "lengths") if hasattr(part, name)]
-    return replace(part, **{name: getattr(part, name)[places] for name in names})
+    return imdb.load(asked["data_source"], 1, *sizes, pad_to_max_len=asked["readout"] == "padded")

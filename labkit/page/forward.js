@@ -57,27 +57,33 @@ function stepLSTM({ W, U, b, c }, x, state) {
   return { h, c: cell };
 }
 
-/* A recurrent model, its weights decoded: a cell, its layers, a head, and word vectors for text. */
+/* A recurrent model, its weights decoded: a cell, its layers, a head, and word vectors for text.
+   `backward` are the layers that read from the end; there are none in one direction. */
 function recurrent({ cell, weights }) {
-  const model = { step: cell === "LSTM" ? stepLSTM : stepRNN, layers: [] };
-  const names = (k) => ("embedding.weight" in weights
-    ? (part) => `forward_layers.${k}.${part}_l0` : (part) => `rnn.${part}_l${k}`);
-  for (let k = 0; names(k)("weight_ih") in weights; k++) {
-    const weight = (part) => decode(weights[names(k)(part)]);
-    const [W, U, b, c] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"].map(weight);
-    model.layers.push({ W, U, b, c, size: weights[names(k)("weight_hh")].shape[1] });
+  const layers = (name) => {
+    const found = [];
+    for (let k = 0; name("weight_ih", k) in weights; k++) {
+      const [W, U, b, c] = ["weight_ih", "weight_hh", "bias_ih", "bias_hh"]
+        .map((part) => decode(weights[name(part, k)]));
+      found.push({ W, U, b, c, size: weights[name("weight_hh", k)].shape[1] });
+    }
+    return found;
+  };
+  const head = { W: decode(weights["head.weight"]), b: decode(weights["head.bias"]) };
+  const model = { step: cell === "LSTM" ? stepLSTM : stepRNN, head };
+  if (!("embedding.weight" in weights)) {
+    return { ...model, layers: layers((part, k) => `rnn.${part}_l${k}`) };
   }
-  model.head = { W: decode(weights["head.weight"]), b: decode(weights["head.bias"]) };
-  if ("embedding.weight" in weights) {
-    model.embedding = decode(weights["embedding.weight"]);
-    model.dimension = weights["embedding.weight"].shape[1];
-    model.pool = model.head.W.length === 3 * model.layers.at(-1).size;
-  }
-  return model;
+  model.layers = layers((part, k) => `forward_layers.${k}.${part}_l0`);
+  model.backward = layers((part, k) => `backward_layers.${k}.${part}_l0`);
+  model.embedding = decode(weights["embedding.weight"]);
+  model.dimension = weights["embedding.weight"].shape[1];
+  const width = model.layers.at(-1).size * (model.backward.length ? 2 : 1);
+  return { ...model, pool: head.W.length === 3 * width };
 }
 
-const start = (model) => model.layers.map(({ size }) =>
-  ({ h: new Float64Array(size), c: new Float64Array(size) }));
+const zeros = ({ size }) => ({ h: new Float64Array(size), c: new Float64Array(size) });
+const start = (model) => model.layers.map(zeros);
 
 /* The states of all layers after one more step; each layer reads the state of the one below. */
 function advance(model, x, states) {
@@ -163,25 +169,69 @@ function tokenize(text) {
    real: as read-out `last` or `pool` would have it, for which the text ends with its last word.
    counted: as if paddings were words, which is what the read-out `padded` does. */
 function* readWords(model, ids, paddings) {
-  const size = model.layers.at(-1).size, sum = new Float64Array(size);
-  const most = new Float64Array(size).fill(-Infinity);
+  const vectors = [], seen = []; // what was read so far, and the top layer's h after each
   let states = start(model), real = model.head.b[0];
   yield { real, counted: real };
   for (let k = 0; k < ids.length + paddings; k++) {
     const id = k < ids.length ? ids[k] : PAD;
-    const vector = model.embedding.subarray(model.dimension * id, model.dimension * (id + 1));
-    states = advance(model, vector, states);
-    let h = states.at(-1).h;
-    if (model.pool) {
-      h.forEach((value, n) => { sum[n] += value; most[n] = Math.max(most[n], value); });
-      h = Float64Array.of(...h, ...sum.map((value) => value / (k + 1)), ...most);
-    }
-    const [counted] = affine(model.head.W, h, model.head.b);
+    vectors.push(model.embedding.subarray(model.dimension * id, model.dimension * (id + 1)));
+    states = advance(model, vectors[k], states);
+    seen.push(states.at(-1).h);
+    const read = model.backward.length ? readBothWays(model, vectors)
+      : { last: seen[k], all: seen };
+    const [counted] = affine(model.head.W, readOut(model, read), model.head.b);
     if (k < ids.length) real = counted;
     yield { real, counted };
   }
 }
 
+/* A text read from both ends, anew after each word: the backward layers begin with its last word. */
+function readBothWays(model, xs) {
+  const along = (layer, read) => {
+    let state = zeros(layer);
+    return read.map((x) => (state = model.step(layer, x, state)).h);
+  };
+  model.layers.forEach((layer, depth) => {
+    const ahead = along(layer, xs), back = along(model.backward[depth], [...xs].reverse()).reverse();
+    xs = ahead.map((h, k) => Float64Array.of(...h, ...back[k]));
+  });
+  const { size } = model.layers[0]; // the backward direction ends on the first word
+  return { last: Float64Array.of(...xs.at(-1).slice(0, size), ...xs[0].slice(size)), all: xs };
+}
+
+/* What the head is given: the last state, and for `pool` mean and maximum of all beside it. */
+function readOut(model, { last, all }) {
+  if (!model.pool) return last;
+  const mean = last.map((_, n) => all.reduce((sum, h) => sum + h[n], 0) / all.length);
+  return Float64Array.of(...last, ...mean, ...last.map((_, n) => Math.max(...all.map((h) => h[n]))));
+}
+
+/* The linear model: a weight for each term, which is a word or a pair of neighbours. */
+function linear({ weights }) {
+  const [coef, idf, [bias]] = ["coef", "idf", "intercept"].map((name) => decode(weights[name]));
+  return { placeOf: new Map(weights.terms.split("\n").map((term, k) => [term, k])), coef, idf, bias };
+}
+
+/* Its logit after each word: bias + Σ w t / ‖t‖, with t = (1 + ln count) · idf. Padding is no word. */
+function* weighWords({ placeOf, coef, idf, bias }, words, paddings) {
+  const ending = words.map((word, k) => (k ? [word, `${words[k - 1]} ${word}`] : [word]));
+  const counts = new Map();
+  for (let k = 0; k <= words.length + paddings; k++) {
+    for (const term of ending[k - 1] ?? []) {
+      const place = placeOf.get(term);
+      if (place !== undefined) counts.set(place, (counts.get(place) ?? 0) + 1);
+    }
+    let sum = 0, square = 0;
+    for (const [place, count] of counts) {
+      const t = (1 + Math.log(count)) * idf[place];
+      sum += coef[place] * t;
+      square += t * t;
+    }
+    const real = bias + (square ? sum / Math.sqrt(square) : 0);
+    yield { real, counted: real };
+  }
+}
+
 if (typeof module !== "undefined") { // Node
-  module.exports = { UNKNOWN, recurrent, lenet, readRows, seeRows, readWords, tokenize, softmax };
+  module.exports = { recurrent, lenet, linear, readRows, seeRows, readWords, weighWords, tokenize };
 }

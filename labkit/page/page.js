@@ -4,10 +4,11 @@
    digits.js and text.js have what differs between the two notebooks: `tasks`, `build`, `render`. */
 
 const $ = (id) => document.getElementById(id);
+const each = (selector, act) => document.querySelectorAll(selector).forEach(act);
 const run = JSON.parse($("run").textContent);
 const isText = run.notebook === "02_imdb", names = Object.keys(run.models);
 const models = Object.fromEntries(Object.entries(run.models).map(([name, model]) =>
-  [name, name === "LeNet" ? lenet(model) : recurrent(model)]));
+  [name, ({ LeNet: lenet, linear }[name] ?? recurrent)(model)]));
 const side = isText ? textSide : digitSide;
 
 const say = (key) => SAID[key][view.lang === "zh" ? 1 : 0];
@@ -21,7 +22,7 @@ const view = { lang: "en", model: "LSTM", example: "", step: 0, prepared: true, 
 /* What a teacher shares stands in the address, behind #. */
 function readAddress() {
   const asked = new URLSearchParams(location.hash.slice(1)), get = (name) => asked.get(name);
-  view.lang = (get("lang") ?? run.lang) === "zh" ? "zh" : "en";
+  view.lang = (get("lang") ?? run.parameters.lang) === "zh" ? "zh" : "en";
   view.model = [get("model"), "LSTM", names[0]].find((name) => names.includes(name));
   view.step = asked.has("step") ? Number(get("step")) || 0 : Infinity; // Infinity: the last
   side.read(asked);
@@ -33,7 +34,7 @@ function writeAddress() {
   try {
     history.replaceState(null, "", `#${new URLSearchParams(said)}`);
   } catch { // a frame in a notebook has no address
-    for (const one of document.querySelectorAll(".address")) one.hidden = true;
+    each(".address", (one) => { one.hidden = true; });
   }
 }
 
@@ -76,12 +77,9 @@ function render() {
   $("step").setAttribute("aria-label", say("step"));
   $("play").setAttribute("aria-label", say("play"));
   $("where").textContent = side.where();
-  for (const one of document.querySelectorAll(".models button")) {
-    one.setAttribute("aria-pressed", one.textContent === view.model);
-  }
-  for (const one of document.querySelectorAll("[data-example]")) {
-    one.setAttribute("aria-pressed", one.dataset.example === view.example);
-  }
+  const press = (one, pressed) => one.setAttribute("aria-pressed", pressed);
+  each(".models button", (one) => press(one, one.textContent === view.model));
+  each("[data-example]", (one) => press(one, one.dataset.example === view.example));
   side.render();
   const rows = empty ? [] : side.table();
   table(rows);
@@ -121,8 +119,8 @@ function swatch(name) {
 
 /* What run this is, and what rounding its weights costs. */
 function about() {
-  const { parameters: asked, data, accuracy, num_scored: count } = run;
-  const examples = data.train.toLocaleString("en"), zh = view.lang === "zh";
+  const { parameters: asked, accuracy, num_scored: count } = run;
+  const examples = run.num_train.toLocaleString("en"), zh = view.lang === "zh";
   $("about").textContent = zh
     ? `一次运行的模型：${run.notebook}，${asked.preset}，种子 ${asked.seed}，${examples} 个训练样本，`
       + `${asked.num_epochs} 轮。`
@@ -172,12 +170,10 @@ function play() {
 }
 
 function begin() {
-  for (const one of document.querySelectorAll(".digits, .text")) {
-    one.hidden = one.classList.contains("digits") === isText;
-  }
-  for (const group of document.querySelectorAll(".models")) {
-    for (const name of names) button(group, name, () => { view.model = name; render(); });
-  }
+  each(".digits", (one) => { one.hidden = isText; });
+  each(".text", (one) => { one.hidden = !isText; });
+  each(".models", (group) => names.forEach((name) =>
+    button(group, name, () => { view.model = name; render(); })));
   side.build();
   $("language").addEventListener("click", () => {
     view.lang = view.lang === "zh" ? "en" : "zh";

@@ -2,8 +2,8 @@
 /* The page of a run of notebook 02: a sentence, its words, and the curve of the running logit. */
 
 const textSide = {
-  mostPaddings: () => Math.min(run.parameters.max_len,
-    run.parameters.readout === "padded" ? 500 : 200),
+  mostPaddings: () => Math.min(run.parameters.max_len, // both ways all is read anew each time
+    run.parameters.bidirectional ? 50 : run.parameters.readout === "padded" ? 500 : 200),
 
   read(asked) {
     const padding = Number(asked.get("padding") ?? 20) || 0;
@@ -19,7 +19,8 @@ const textSide = {
     const ids = words.map((word) => textSide.idOf.get(word) ?? UNKNOWN);
     return words.length ? { words, ids, padding: view.padding } : null;
   },
-  answers: (name, { ids, padding }) => readWords(models[name], ids, padding),
+  answers: (name, { words, ids, padding }) => (name === "linear"
+    ? weighWords(models[name], words, padding) : readWords(models[name], ids, padding)),
   steps: () => [0, view.given?.words.length ?? 0],
   where: () => (view.step ? `${say("afterWord")} ${view.step} / ${view.given.words.length}`
     : say("beginning")),
@@ -36,12 +37,10 @@ const textSide = {
 
   build() {
     textSide.idOf = new Map(run.words.map((word, id) => [word, id]));
-    for (const one of document.querySelectorAll("[data-readout]")) {
-      one.hidden = one.dataset.readout !== run.parameters.readout;
-    }
-    for (const one of document.querySelectorAll(".most")) {
-      one.textContent = run.parameters.max_len;
-    }
+    const { readout, bidirectional, max_len: most } = run.parameters;
+    each("[data-readout]", (one) => { one.hidden = one.dataset.readout !== readout; });
+    each(".both-ways", (one) => { one.hidden = !bidirectional; });
+    each(".most", (one) => { one.textContent = most; });
     SENTENCES.forEach((text, k) => {
       const press = () => {
         $("sentence").value = text;
@@ -128,8 +127,9 @@ function renderCurve(svg) {
     const found = view.found[name], colour = `var(--${name})`;
     const line = (key, from, how) => draw("polyline", { fill: "none", stroke: colour, ...how,
       points: found.slice(from).map((answer, k) => [x(from + k), y(answer[key])]).join(" ") }, svg);
-    line("real", 0, { "stroke-width": 2.5, "stroke-dasharray": name === "RNN" ? "7 4" : "none" });
-    if (padding) line("counted", words.length, { "stroke-width": 1.5, "stroke-dasharray": "2 3" });
+    const dashes = { RNN: "7 4", linear: "9 3 2 3" }[name] ?? "none";
+    line("real", 0, { "stroke-width": 2.5, "stroke-dasharray": dashes });
+    if (padding && name !== "linear") line("counted", words.length, { "stroke-width": 1.5, "stroke-dasharray": "2 3" });
     draw("circle", { cx: x(view.step), cy: y(found[view.step].real), r: 4.5, fill: colour }, svg);
   }
   const ends = names.map((name) => `${name} ${signed(view.found[name][words.length].real)}`);

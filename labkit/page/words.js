@@ -30,6 +30,7 @@ const SAID = {
   trained: ["as trained", "训练所得"],
   rounded: ["rounded", "取整后"],
   words: ["and 5,000 words only", "且只留 5000 词"],
+  terms: ["with 30,000 words and pairs", "只留 30000 个词与词对"],
 };
 
 const DIGITS = { // strokes of our own, in hundredths of the drawing

@@ -1,6 +1,7 @@
 """The ledger as people read it: lines, tables, both languages, and the files beside the records."""
 
 import json
+import math
 import re
 import tomllib
 
@@ -43,6 +44,27 @@ def test_in_chinese_no_english_is_left_in_tables_and_sentences():
     known = {"RNN", "LSTM", "LeNet", "MNIST", "IMDb", "CPU", "NVIDIA", "Holm", "dropout", "F"}
     assert set(re.findall("[A-Za-z]{2,}", shown)) <= known
     assert {arm for arm in plan.plan()["arms"] if word(arm, "zh") == arm} == set()
+
+
+def test_half_lives_are_those_of_the_recorded_slopes(write, record):
+    """Reference: a slope of ln 2 halves in each row, ln 2 / 4 in four; below ln 2 / 32 in none."""
+    assert report.half_lives() == ""
+    slopes = [math.log(2) / rows for rows in (1, 2, 4, 8, 64)]
+    rnn = [{"before": math.log(2), "after": slope} for slope in slopes]
+    lstm = [{"before": math.log(2) / 2, "after": slope} for slope in (-0.1, math.log(2) / 20)]
+    other = {"before": 9.0, "after": 9.0}
+    write(
+        [record("digits RNN", seed, 0.9, slopes=each) for seed, each in enumerate(rnn)]
+        + [record("digits LSTM", seed, 0.9, slopes=each) for seed, each in enumerate(lstm)]
+        + [record("digits RNN, 32 blank rows", seed, 0.9, slopes=other) for seed in range(5)]
+        + [record("digits RNN", seed, 0.9, "report", slopes=other) for seed in range(6)]
+    )
+    assert report.half_lives().endswith(
+        "RNN before training 1.0 (1.0 … 1.0; n = 5); RNN after training 4.0 (1.0 … ∞; n = 5); "
+        "LSTM before training 2.0 (2.0 … 2.0; n = 2); LSTM after training ∞ (20.0 … ∞; n = 2)"
+    )
+    assert "(12000 digits, 5 epochs)" in report.half_lives()
+    assert "RNN 训练前 1.0" in report.half_lives("zh") and "study" not in report.half_lives("zh")
 
 
 def test_what_is_missing_is_said_with_its_hours(write, record):

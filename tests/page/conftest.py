@@ -8,6 +8,7 @@ from torch import nn
 
 from labkit import settings, training
 from labkit.data import imdb, mnist
+from labkit.models import linear
 from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
 from labkit.page import export
 from labkit.runs.folder import open_run
@@ -40,6 +41,9 @@ def page_of(tmp_path, monkeypatch, tiny_digits, tiny_reviews):
             how = {"readout": config.readout, "bidirectional": config.bidirectional}
             nets = {cell: TextClassifier(cell, words, *sizes, **how) for cell in ("RNN", "LSTM")}
         folder = open_run(config, data)
+        if notebook == "02_imdb":
+            run = training.fit_linear(linear.LinearModel(), data, folder.at("linear"))
+            folder.test("linear", run, data.test)
         for name, net in nets.items():
             run = training.fit(grown(net), data, config.training, folder.at(name))
             folder.test(name, run, data.test)

@@ -12,7 +12,7 @@ import torch
 from click.testing import CliRunner
 
 from labkit import cli
-from labkit.data import mnist, words
+from labkit.data import imdb, mnist, words
 from labkit.page import export
 from labkit.runs import checkpoints
 
@@ -32,7 +32,8 @@ def models_in(page):
     """Return PyTorch's models with the weights that the file holds, decoded here by NumPy."""
     run, models = run_in(page), {}
     for name, model in run["models"].items():
-        weights = {}
+        stored_terms = model["weights"].pop("terms", "").encode()
+        weights = {"terms": torch.tensor([*stored_terms]).byte()} if stored_terms else {}
         for key, stored in model["weights"].items():
             scale = np.frombuffer(base64.b64decode(stored["float32"]), "<f4")
             if "int8" in stored:
@@ -60,10 +61,15 @@ def by_rows(models, x):
 
 
 @torch.no_grad()
-def by_words(models, ids, paddings):
+def by_words(models, said, vocabulary, paddings):
     """Return the logits after each word and padding: paddings left out, and read as words."""
-    found = {}
+    found, ids = {}, vocabulary.encode(said)
     for name, model in models.items():
+        if name == "linear":
+            texts = [" ".join(said[: k + 1]) for k in range(len(said) + paddings)]
+            logits = model.logits(imdb.encode(texts, np.zeros(len(texts)), vocabulary, 99))
+            found[name] = logits.expand(-1, 2)
+            continue
         model.readout = "last" if model.readout == "padded" else model.readout
         padded, logits = torch.tensor([[*ids, *[words.PAD] * paddings]]), []
         for k in range(1, padded.shape[1] + 1):
@@ -140,6 +146,19 @@ def test_words_beyond_those_of_the_page_are_unknown(page_of, monkeypatch):
     assert set(run["accuracy"]["LSTM"]) == {"trained", "rounded", "words"}
 
 
+def test_the_linear_model_keeps_the_terms_that_weigh_most(page_of, monkeypatch):
+    """Reference: |weight · idf| of the words and pairs, sorted here."""
+    monkeypatch.setattr(export, "NUM_TERMS", 4)
+    page = page_of("02_imdb")
+    whole = checkpoints.read_state(page.path.parent / "linear.weights.pt")["weights"]
+    terms = bytes(whole["terms"]).decode().split("\n")
+    weighs = (whole["coef"][0] * whole["idf"]).abs()
+    heaviest = sorted(terms, key=lambda term: -weighs[terms.index(term)])[:4]
+    run = run_in(page)
+    assert set(run["models"]["linear"]["weights"]["terms"].split("\n")) == set(heaviest)
+    assert set(run["accuracy"]["linear"]) == {"trained", "terms"}
+
+
 def test_the_command_says_what_rounding_costs(page_of, tmp_path):
     folder = page_of("01_mnist").path.parent
     done = CliRunner().invoke(cli.main, ["page", f"{folder}", "--output", f"{tmp_path / 'p.html'}"])
@@ -147,9 +166,7 @@ def test_the_command_says_what_rounding_costs(page_of, tmp_path):
     assert re.search(r"LSTM: [\d.]+% as trained, [\d.]+% rounded \(32 test examples\)", done.output)
 
 
-def test_what_cannot_be_shown_is_one_sentence(page_of, tmp_path):
-    with pytest.raises(ValueError, match="bidirectional = False"):
-        page_of("02_imdb", bidirectional=True)
+def test_what_cannot_be_shown_is_one_sentence(tmp_path):
     with pytest.raises(ValueError, match="no finished run"):
         export.write(tmp_path)
 
@@ -184,16 +201,21 @@ def test_a_row_takes_less_than_50_ms(page_of, tiny_digits):
 
 
 @needs_node
+@pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("readout", ["padded", "last", "pool"])
-def test_words_as_pytorch(page_of, readout):
-    page = page_of("02_imdb", readout=readout, n_layers=2, hidden_dim=32)
+def test_words_as_pytorch(page_of, readout, bidirectional):
+    asked = {"readout": readout, "bidirectional": bidirectional}
+    page = page_of("02_imdb", n_layers=2, hidden_dim=64, **asked)
     read = (
         "Object.fromEntries(Object.entries(given.models).map(([name, model]) => [name, Array.from("
-        "f.readWords(f.recurrent(model), given.ids, 30), (each) => Object.values(each)).slice(1)]))"
+        "name === 'linear' ? f.weighWords(f.linear(model), given.said, 30)"
+        ": f.readWords(f.recurrent(model), given.ids, 30),"
+        "(each) => Object.values(each)).slice(1)]))"
     )
-    ids = [5, 6, 1, 8, 2, 9, 9, 3]
-    found = node(read, {"models": run_in(page)["models"], "ids": ids})
-    agree(found, by_words(models_in(page), ids, PADDINGS))
+    vocabulary = words.Vocabulary(run_in(page)["words"][2:])
+    said = ["the", "plot", "odd", "great", "bad", "plot", "plot", "bad"]
+    given = {"models": run_in(page)["models"], "ids": vocabulary.encode(said), "said": said}
+    agree(node(read, given), by_words(models_in(page), said, vocabulary, PADDINGS))
 
 
 @needs_node
@@ -305,8 +327,9 @@ def test_a_drawn_digit_is_answered_as_pytorch_does(page_of, opened):
     assert not torch.allclose(torch.tensor(tab.evaluate("[...view.given]")).view(x.shape), x)
 
 
-def test_a_typed_sentence_is_answered_as_pytorch_does(page_of, opened):
-    page = page_of("02_imdb", readout="last")
+@pytest.mark.parametrize("bidirectional", [False, True])
+def test_a_typed_sentence_is_answered_as_pytorch_does(page_of, opened, bidirectional):
+    page = page_of("02_imdb", readout="last", bidirectional=bidirectional)
     tab = opened(page, "text=")
     assert tab.evaluate("view.given") is None and tab.inner_text("#status")
     tab.locator("#sentence").press_sequentially(SENTENCE)
@@ -314,12 +337,14 @@ def test_a_typed_sentence_is_answered_as_pytorch_does(page_of, opened):
     answered(tab)
     ids = tab.evaluate("view.given.ids")
     vocabulary = words.Vocabulary(run_in(page)["words"][2:])
-    assert ids == vocabulary.encode(words.tokenize(SENTENCE))
+    said = words.tokenize(SENTENCE)
+    assert ids == vocabulary.encode(said)
     found = tab.evaluate(
         "Object.fromEntries(Object.entries(view.found).map("
         "([k, v]) => [k, v.slice(1).map(Object.values)]))"
     )
-    agree(found, by_words(models_in(page), ids, PADDINGS))
+    agree(found, by_words(models_in(page), said, vocabulary, PADDINGS))
+    assert tab.locator(".both-ways:visible").count() == bidirectional
 
 
 def test_in_a_notebook_the_page_hides_its_picture(page_of, opened, tiny_digits):
