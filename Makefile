@@ -55,7 +55,7 @@ run: $(READY)
 test: lint
 	rm -rf "$(CHECKED)" && mkdir -p "$(CHECKED)"
 	LABKIT_CHECKED_RUNS="$(CHECKED)" $(BIN)/pytest --nbval-lax --nbval-current-env notebooks
-	LABKIT_CHECKED_RUNS="$(CHECKED)" $(BIN)/pytest
+	LABKIT_CHECKED_RUNS="$(CHECKED)" $(BIN)/pytest -n 2 --dist loadfile
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -124,7 +124,7 @@ def test_cells_are_short_and_define_nothing(code):
 def test_a_question_stands_before_the_results(notebook):
     prose = [cell.source for cell in notebook.cells if cell.cell_type == "markdown"]
     assert sum("?**" in text for text in prose) >= 5
-    assert 600 <= sum(len(text.split()) for text in prose) <= 2_200  # eleven minutes of reading
+    assert 600 <= sum(len(text.split()) for text in prose) <= 2_150  # eleven minutes of reading
 
 
 def test_checked_cells_have_outputs_to_be_checked_against(code):
