@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from labkit.data import official
-from labkit.machine import numerics, parameters
+from labkit.machine import notebook_parameters, numerics
 from labkit.settings import PARAMETERS, PRESETS, SettingsError, from_notebook, resolve
 from labkit.training import TrainingConfig
 
@@ -205,7 +205,7 @@ def test_how_models_are_trained_is_a_part_of_the_settings():
     ],
 )
 def test_working_on_in_jupyterlab_never_trips(cells):
-    assert parameters.injected_names(kernel(*cells)["In"]) in ([], ["hidden_dim"])
+    assert notebook_parameters.injected_names(kernel(*cells)["In"]) in ([], ["hidden_dim"])
     from_notebook("02_imdb", kernel(*cells))
 
 
