@@ -87,7 +87,7 @@ records: $(READY)
 
 page: $(READY)
 	@runs="$$($(BIN)/python -c 'from labkit.machine import paths; print(paths.runs_root())')" || exit 1; \
-	for shown in 01_mnist:510 02_imdb:775; do notebook="$${shown%:*}"; \
+	for shown in 01_mnist:510 02_imdb:820; do notebook="$${shown%:*}"; \
 	  newest="$$(dirname "$$(ls -t "$$runs"/$$notebook/*/result.json | head -n 1)")" && \
 	  $(BIN)/labkit page "$$newest" && \
 	  $(CHROMIUM) --headless --hide-scrollbars --window-size=1120,$${shown#*:} --virtual-time-budget=5000 --screenshot=labkit/page/$$notebook.png \

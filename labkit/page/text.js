@@ -101,7 +101,7 @@ function renderCurve(svg) {
     const at = { x: (wordsTo + width - right) / 2, "text-anchor": "middle" };
     draw("text", { ...at, y: height - 8 }, svg, `${padding} ${say("paddings")}`);
     if (width - right - wordsTo > 150) {
-      draw("text", { ...at, y: 2 * middle - 7 }, svg, say("dotted"));
+      draw("text", { ...at, y: 17 }, svg, say("dotted"));
     }
   }
   draw("line", { x1: left, x2: width - right, y1: middle, y2: middle, stroke: "var(--soft)" }, svg);
