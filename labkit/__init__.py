@@ -1,8 +1,8 @@
 """labkit: the small library behind two lab notebooks on recurrent networks.
 
 Read in this order: settings, data/mnist, data/words, data/imdb, models/classifiers,
-models/embeddings, models/linear, training, metrics, probes. The other folders are machinery; each
-says in its `__init__.py` when you need it. tables and figures draw what the notebooks show.
+models/embeddings, models/linear, training, metrics, tables, figures; probes with the sections on
+causes. The other folders are machinery; each says in its `__init__.py` when you need it.
 """
 
 import os

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import base64
 import io
+import json
 from html import escape
 from pathlib import Path
 
 from jinja2 import pass_context
 
-from labkit.machine import files
+from labkit.machine import files, paths
 
 SHOWN = {"parameters", "injected-parameters"}  # tags of cells whose code stays
 
@@ -45,11 +46,17 @@ def write_report(source: Path, exercises: Path | None, output: Path | None) -> P
 def _executed(source: Path):
     import nbformat
 
-    found = sorted(source.glob("*.ipynb")) if source.is_dir() else [source]
-    if len(found) != 1:
+    found = [source]
+    if source.is_dir():  # `labkit run` may have been given another place for the notebook
+        places = (source, paths.runs_root(), paths.ROOT / "notebooks")
+        every = [path for place in places for path in place.glob("*.ipynb")]
+        said = json.dumps(f"run folder: {source.resolve()}\n")[1:-1]  # as it is printed
+        of_it = [path for path in every if said in path.read_text("utf-8", "replace")]
+        found = sorted(of_it, key=lambda path: path.stat().st_mtime)[-1:]  # the newest
+    if not found:
         raise ValueError(
-            f"{source} holds {len(found)} notebooks: name the executed one, as saved by JupyterLab "
-            "or written by `labkit run`."
+            f"No notebook of the run {source} is in it, beside it or in notebooks: name the "
+            "executed one, as saved by JupyterLab or written by `labkit run`."
         )
     notebook = nbformat.read(found[0], as_version=4)
     if not any(cell.get("outputs") for cell in notebook.cells):

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import re
 
 from click.testing import CliRunner
@@ -20,12 +21,28 @@ def notebook(path, text="# My lab", **code):
 
 def test_a_report_has_what_was_shown_and_no_code_and_asks_no_other_host(tmp_path):
     output = {"output_type": "execute_result", "execution_count": 1, "metadata": {}}
-    notebook(tmp_path / "lab.ipynb", outputs=[output | {"data": {"text/plain": "42"}}])
+    said = {"output_type": "stream", "name": "stdout", "text": f"run folder: {tmp_path}\n"}
+    notebook(tmp_path / "lab.ipynb", outputs=[said, output | {"data": {"text/plain": "42"}}])
     done = CliRunner().invoke(cli.main, ["report", str(tmp_path)])
     assert done.exit_code == 0 and done.output == f"report: {tmp_path / 'lab.html'}\n"
     page = (tmp_path / "lab.html").read_text(encoding="utf-8")
     assert "My lab" in page and "42" in page and "secret" not in page
     assert not re.findall(r"""<(?:script|link|img)[^>]*(?:src|href)=["']?https?:""", page)
+
+
+def test_a_run_knows_its_notebook_wherever_it_was_written(tmp_path, monkeypatch):
+    """Of two that printed the run's folder the newer counts; another run's, or a torn one, no."""
+    monkeypatch.setenv("LABKIT_RUNS", str(tmp_path))
+    run = tmp_path / "01_mnist" / "abc"
+    run.mkdir(parents=True)
+    for k, (name, of) in enumerate((("old", run), ("new", run), ("other", run.parent / "def"))):
+        said = {"output_type": "stream", "name": "stdout", "text": f"run folder: {of}\n"}
+        notebook(tmp_path / f"{name}.ipynb", f"# {name}", outputs=[said])
+        os.utime(tmp_path / f"{name}.ipynb", (k, k))
+    (tmp_path / "torn.ipynb").write_text("{")
+    assert html.write_report(run, None, None) == tmp_path / "new.html"
+    done = CliRunner().invoke(cli.main, ["report", str(run.parent)])
+    assert done.exit_code == 1 and done.output.startswith(f"No notebook of the run {run.parent} ")
 
 
 def test_the_settings_stay_and_a_formula_is_drawn(tmp_path):
@@ -60,7 +77,7 @@ def test_answers_and_verdicts_of_exercises_come_behind_it_and_their_hints_do_not
 
 def test_a_notebook_that_was_not_executed_and_a_folder_without_one_are_named(tmp_path):
     done = CliRunner().invoke(cli.main, ["report", str(tmp_path)])
-    assert done.exit_code and "holds 0 notebooks: name the executed one" in done.output
+    assert done.exit_code and "No notebook of the run" in done.output
     notebook(tmp_path / "lab.ipynb")
     done = CliRunner().invoke(cli.main, ["report", str(tmp_path / "lab.ipynb")])
     assert done.exit_code and "has not been executed: run it and save it first" in done.output
