@@ -90,12 +90,18 @@ def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str
 
 
 def compared(guess: Mapping, found: Mapping, lang: str = "en") -> str:
-    """Set guesses beside what was found, as Markdown; numbers are differences of accuracies."""
+    """Set guesses beside what was found, as Markdown; numbers are differences of accuracies.
+
+    What was not found is left out. Raises ValueError for a guess of another kind, or above 1.
+    """
     line = word("{name}: you said {guess}, it was {found}.", lang)
     points = word("{:+.1f} points", lang)
     lines = []
-    for name in (name for name in guess if name in found):
-        both = [guess[name], found[name]]
+    for name in (name for name in guess if name in found and found[name] == found[name]):  # no NaN
+        both, text = [guess[name], found[name]], isinstance(found[name], str)
+        if isinstance(both[0], str) != text or not text and not -1 <= both[0] <= 1:
+            as_what = f"a text like {both[1]!r}" if text else "a number from -1 to 1, like 0.02"
+            raise ValueError(f"The guess for {name} is {both[0]!r}, but must be {as_what}.")
         shown = [each if isinstance(each, str) else points.format(100 * each) for each in both]
         lines.append("- " + line.format(name=name, guess=shown[0], found=shown[1]))
     return "\n".join(lines)

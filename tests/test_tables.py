@@ -35,6 +35,19 @@ def test_guessed_differences_and_names_stand_beside_what_was_found():
     assert said == "- RNN:你猜 +10.0 个百分点,实际 +12.3 个百分点。"
 
 
+def test_a_guess_of_another_kind_is_refused_and_what_was_not_found_is_left_out():
+    for wrong, found, allowed in (
+        ((4, 9), "4 / 9", "a text like '4 / 9'"),
+        (49, "4 / 9", "a text like '4 / 9'"),
+        ("much", 0.1, "a number from -1 to 1, like 0.02"),
+        (10, 0.1, "a number from -1 to 1, like 0.02"),
+    ):
+        with pytest.raises(ValueError) as error:
+            tables.compared({"RNN": wrong}, {"RNN": found})
+        assert f"{error.value}" == f"The guess for RNN is {wrong!r}, but must be {allowed}."
+    assert tables.compared({"RNN": 0.1}, {"RNN": float("nan")}) == ""
+
+
 def test_beliefs_are_sorted_by_what_was_found():
     verdicts = {"M1": "supported", "M2": "inconclusive", "M3": "contradicted", "M4": "not tested"}
     entries = [{"id": id, "verdict": verdict} for id, verdict in verdicts.items()]

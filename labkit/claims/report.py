@@ -143,7 +143,8 @@ def lottery(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
 def half_lives(lang: str = "en") -> str:
     """Say over how many rows the gradient halves, in the budget with most records of it, if any."""
     models = {"digits RNN": "RNN", "digits LSTM": "LSTM"}
-    found = [[each for each in plan.records(b) if each["arm"] in models] for b in ledger.BUDGETS]
+    every = [plan.records(budget) for budget in ledger.BUDGETS]
+    found = [[r for r in each if r["arm"] in models and not r["diverged"]] for each in every]
     records, lines = max(found, key=len), []
     for arm, model in models.items():
         seeds = [record for record in records if record["arm"] == arm]

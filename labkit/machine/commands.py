@@ -20,8 +20,8 @@ class OneSentence(click.Group):
             return super().invoke(context)
         except BrokenPipeError:  # click knows what to do
             raise
-        except (OSError, ValueError, MemoryError) as error:
-            sys.exit(f"{error}".partition("\n")[0])
+        except (OSError, ValueError, MemoryError, RuntimeError) as error:  # PyTorch's are the last
+            sys.exit(f"{error}".partition("\n")[0] or type(error).__name__)
 
 
 @contextlib.contextmanager

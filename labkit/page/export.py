@@ -88,8 +88,8 @@ def write(
         trained = checkpoints.read_state(folder / f"{name}.weights.pt")["weights"]
         kept = {"trained": (trained, part)}
         if name == "linear":
-            trained = heaviest(trained)
-            kept["terms"] = (trained, part)
+            some, trained = trained["coef"].shape[1] > NUM_TERMS, heaviest(trained)
+            kept |= {"terms": (trained, part)} if some else {}
         else:
             kept["rounded"] = (rounded(trained), part)
         if "embedding.weight" in trained:

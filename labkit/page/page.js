@@ -51,7 +51,7 @@ async function update() {
     for (const name of given === null ? [] : names) {
       const answers = side.answers(name, given);
       found[name] = [];
-      for (;;) {
+      while (!again) { // else the text has changed meanwhile
         const started = performance.now(), { value, done } = answers.next();
         if (done) break;
         view.slowest = Math.max(view.slowest, performance.now() - started); // milliseconds
@@ -62,6 +62,7 @@ async function update() {
         }
       }
     }
+    if (again) continue;
     Object.assign(view, { given, found });
     render();
   }
@@ -129,8 +130,8 @@ function about() {
   const costs = Object.entries(accuracy).map(([name, kept]) => `${name} ${Object.entries(kept)
     .map(([how, share]) => `${percent(share)} (${say(how)})`).join(" → ")}`).join("; ");
   $("rounding").textContent = (zh
-    ? `本文件里的权重取整为 8 位整数。在 ${count} 个测试样本上的准确率：`
-    : `The weights in this file are rounded to 8 bits. Accuracy on ${count} test examples: `)
+    ? `本文件里网络的权重取整为 8 位整数。在 ${count} 个测试样本上的准确率：`
+    : `The weights of the nets in this file are rounded to 8 bits. Accuracy on ${count} test examples: `)
     + costs;
 }
 

@@ -50,7 +50,7 @@ def _executed(source: Path):
     if source.is_dir():  # `labkit run` may have been given another place for the notebook
         places = (source, paths.runs_root(), paths.ROOT / "notebooks")
         every = [path for place in places for path in place.glob("*.ipynb")]
-        said = json.dumps(f"run folder: {source.resolve()}\n")[1:-1]  # as it is printed
+        said = json.dumps(f"run folder: {source.resolve()}\n", ensure_ascii=False)[1:-1]
         of_it = [path for path in every if said in path.read_text("utf-8", "replace")]
         found = sorted(of_it, key=lambda path: path.stat().st_mtime)[-1:]  # the newest
     if not found:

@@ -60,7 +60,8 @@ def work(
     try:
         # a journal hears no heartbeats: beside it a lease is renewed
         with contextlib.nullcontext() if "://" in url else _lease(url, me):
-            how = {"direction": "maximize", "load_if_exists": True, "pruner": pruner}
+            how = {"direction": "maximize", "load_if_exists": True}
+            how["pruner"] = pruner or optuna.pruners.NopPruner()
             study = optuna.create_study(study_name=name, storage=storage, **how)
             _work(study, url, points, lambda: Attempt(me, storage, run))
     except optuna.exceptions.StorageInternalError as error:

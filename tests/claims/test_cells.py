@@ -7,12 +7,14 @@ import shutil
 import signal
 import time
 from collections import Counter
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 from click.testing import CliRunner
 
+from labkit import training
 from labkit.claims import arms, cells, command, ledger, plan
 from labkit.data import download
 from labkit.machine import commands, locks
@@ -90,6 +92,25 @@ def test_the_loss_in_evaluation_mode_is_that_of_the_weights_after_each_epoch(sma
     with torch.no_grad():
         loss = torch.nn.functional.cross_entropy(model.eval()(data.train.x), data.train.y)
     assert record["history"][-1]["clean_train_loss"] == pytest.approx(float(loss), rel=1e-5)
+
+
+def test_a_cell_is_trained_as_its_arm_says(small, monkeypatch):
+    """Reference: `arms.config`, which test_arms compares with the plan."""
+    seen, fit = [], training.fit
+    monkeypatch.setattr(training, "fit", lambda *given: seen.append(given[2]) or fit(*given))
+    cells.run_and_keep(ARM, 1, "reduced")
+    assert seen == [arms.config(ARM, 1, "reduced")]
+
+
+def test_out_of_memory_ends_a_command_in_one_sentence(small, monkeypatch):
+    """PyTorch's error is a RuntimeError of several lines; one of Python's own has no words."""
+    for error, said in (
+        (RuntimeError("CUDA out of memory.\nTried"), "CUDA out of memory."),
+        (MemoryError(), "MemoryError"),
+    ):
+        monkeypatch.setattr(cells, "run", Mock(side_effect=error))
+        done = CliRunner().invoke(command.claims, ["run", "M2", "--budget", "reduced"])
+        assert done.exit_code == 1 and done.output.splitlines()[-1] == said
 
 
 def test_only_the_first_seeds_that_are_asked_for(begun):

@@ -16,7 +16,7 @@ def notebook(path, text="# My lab", **code):
     cell = {"cell_type": "code", "id": "b", "metadata": {}, "source": "secret = 6 * 7\nsecret"}
     cells = [prose, cell | {"execution_count": None, "outputs": []} | code]
     whole = {"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}
-    path.write_text(json.dumps(whole), encoding="utf-8")
+    path.write_text(json.dumps(whole, ensure_ascii=False), encoding="utf-8")
 
 
 def test_a_report_has_what_was_shown_and_no_code_and_asks_no_other_host(tmp_path):
@@ -33,7 +33,7 @@ def test_a_report_has_what_was_shown_and_no_code_and_asks_no_other_host(tmp_path
 def test_a_run_knows_its_notebook_wherever_it_was_written(tmp_path, monkeypatch):
     """Of two that printed the run's folder the newer counts; another run's, or a torn one, no."""
     monkeypatch.setenv("LABKIT_RUNS", str(tmp_path))
-    run = tmp_path / "01_mnist" / "abc"
+    run = tmp_path / "学生" / "abc"
     run.mkdir(parents=True)
     for k, (name, of) in enumerate((("old", run), ("new", run), ("other", run.parent / "def"))):
         said = {"output_type": "stream", "name": "stdout", "text": f"run folder: {of}\n"}
