@@ -61,7 +61,7 @@ def jupyterlab(folder):
                 break
             except OSError:
                 time.sleep(1)
-        yield f"http://127.0.0.1:{port}/lab/tree"
+        yield f"http://127.0.0.1:{port}/lab/workspaces"
     finally:
         lab.terminate()
         lab.wait(30)
@@ -72,7 +72,8 @@ def jupyterlab(folder):
 def test_a_notebook_runs_in_jupyterlab_and_its_page_answers(jupyterlab, browser, folder, name):
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     tab = context.new_page()
-    tab.goto(f"{jupyterlab}/{name}.ipynb?token={TOKEN}")
+    # a workspace of its own: else JupyterLab opens the other notebook and its page again
+    tab.goto(f"{jupyterlab}/{name}/tree/{name}.ipynb?token={TOKEN}")
     tab.locator(".jp-Notebook .jp-Cell").first.wait_for()
     tab.evaluate("jupyterapp.shell.currentWidget.sessionContext.ready")
     run = "jupyterapp.commands.execute('notebook:run-all-cells')"
