@@ -97,6 +97,8 @@ page: $(READY)
 	done
 release: $(READY) teach
 	mkdir -p grading/source/exercises && cp $(EXERCISES) grading/source/exercises
+	@cd grading/$(if $(SOLUTIONS),alone,release) 2> /dev/null && [ -d exercises ] || exit 0; \
+	  kept="exercises-$$(date +%Y%m%d-%H%M%S)"; mv exercises "$$kept" && echo "What was there is kept in $$PWD/$$kept."
 	$(NBGRADER) generate_assignment exercises --force
 	@echo "$(if $(SOLUTIONS),Work in grading/alone/exercises; the solutions are folded.,Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises.)"
 

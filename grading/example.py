@@ -1,5 +1,6 @@
 """Write hand-ins of three invented students, to try `make grade` with; `make example` runs it."""
 
+import sys
 from pathlib import Path
 
 import nbformat
@@ -21,5 +22,8 @@ for released in sorted(Path("release/exercises").glob("*.ipynb")):
         for cell in notebook.cells:
             cell.source = answers.get(cell.id, cell.source)
         path = Path("submitted") / student / "exercises" / released.name
+        if path.exists():
+            sys.exit(f"grading/{path} is there already: move it away first.")
         path.parent.mkdir(parents=True, exist_ok=True)
         nbformat.write(notebook, path)
+print("Hand-ins of ada, ben and cleo are in grading/submitted: now `make grade`.")

@@ -26,8 +26,8 @@ GROUPS = {  # of verdicts, as a reader asks for them
     "Not tested": ("not tested", "not run yet"),
 }
 HALF_LIVES = (
-    "In the study ({num_examples} digits, {num_epochs} epochs) the gradient at the input halves "
-    "every so many rows, median (lowest … highest; ∞: not within 32): "
+    "In the study ({num_examples:,} digits, {num_epochs} epochs) the gradient at the input halves "
+    "every so many rows, median (lowest … highest; ∞: not within 32, or it grows): "
 )
 
 

@@ -48,14 +48,14 @@ def _executed(source: Path):
 
     found = [source]
     if source.is_dir():  # `labkit run` may have been given another place for the notebook
-        places = (source, paths.runs_root(), paths.ROOT / "notebooks")
+        places = {source, Path(), paths.runs_root(), paths.ROOT / "notebooks"}
         every = [path for place in places for path in place.glob("*.ipynb")]
         said = json.dumps(f"run folder: {source.resolve()}\n", ensure_ascii=False)[1:-1]
         of_it = [path for path in every if said in path.read_text("utf-8", "replace")]
         found = sorted(of_it, key=lambda path: path.stat().st_mtime)[-1:]  # the newest
     if not found:
         raise ValueError(
-            f"No notebook of the run {source} is in it, beside it or in notebooks: name the "
+            f"No notebook of the run {source} is in it, here, in runs or in notebooks: name the "
             "executed one, as saved by JupyterLab or written by `labkit run`."
         )
     notebook = nbformat.read(found[0], as_version=4)
