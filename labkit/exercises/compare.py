@@ -29,14 +29,17 @@ def same(a, b, tolerance: float) -> bool:
 
 
 def differences(yours: list, ours: list, tolerance: float) -> str:
-    """Return one line: equal exactly, equal to the tolerance, and the largest difference."""
+    """Return one line: equal exactly and, of decimals, to the tolerance, and by how much not."""
     a, b = _flat(yours), _flat(ours)
     if [_kind(value) for value in a] != [_kind(value) for value in b]:
         return word("The shapes differ, or the kinds.", asked())
     exact, near = (word("yes" if same(yours, ours, at) else "no", asked()) for at in (0, tolerance))
-    both = [pair for pair in zip(a, b, strict=True) if all(map(_is_numeric, pair))]
-    pairs = [(_numbers(x), _numbers(y)) for x, y in both]
-    largest = max((float((x - y).abs().max()) for x, y in pairs if x.numel()), default=0.0)
+    both = [map(torch.as_tensor, p) for p in zip(a, b, strict=True) if all(map(_is_numeric, p))]
+    pairs = [(x, y) for x, y in both if torch.result_type(x, y).is_floating_point]
+    if not pairs:  # words, ids and counts are right or wrong: a distance would say nothing
+        return word("exact: {exact}", asked()).format(exact=exact)
+    apart = [(_numbers(x) - _numbers(y)).abs().max() for x, y in pairs if x.numel()]
+    largest = max(map(float, apart), default=0.0)
     line = word("exact: {exact} · to {tolerance:g}: {near} · largest difference: {most}", asked())
     return line.format(exact=exact, tolerance=tolerance, near=near, most=f"{largest:.2g}")
 
@@ -44,12 +47,7 @@ def differences(yours: list, ours: list, tolerance: float) -> str:
 def table(rows: dict) -> str:
     """Return one line a value: its name, its shape or type, and its numbers if they are few."""
     widest = max(map(_width, rows), default=0)
-    lines = []
-    for name, value in rows.items():
-        parts = _flat(value)
-        shown = ", ".join(f"{_kind(part)} {_few(part)}".strip() for part in parts[:12])
-        space = " " * (widest - _width(name))
-        lines.append(f"{name}{space}  {shown}{' …' if len(parts) > 12 else ''}")
+    lines = [f"{name}{' ' * (widest - _width(name))}  {_shown(v)}" for name, v in rows.items()]
     return "\n".join(["```", *lines, "```"])
 
 
@@ -64,6 +62,18 @@ def _flat(value) -> list:
     if not isinstance(value, (list, tuple)):
         return [value]
     return [leaf for part in value for leaf in _flat(part)]
+
+
+def _shown(value) -> str:
+    """Return a value as Python writes it: twelve parts at most, the shape before a tensor."""
+    if isinstance(value, dict):
+        (left, right), parts = "{}", [f"{_shown(k)}: {_shown(part)}" for k, part in value.items()]
+    elif isinstance(value, (list, tuple)):
+        left, right = "[]" if isinstance(value, list) else ("(", ",)" if len(value) == 1 else ")")
+        parts = [_shown(part) for part in value]
+    else:
+        return f"{_kind(value)} {_few(value)}".strip()
+    return left + ", ".join(parts[:12] + ["…"] * (len(parts) > 12)) + right
 
 
 def _is_numeric(value) -> bool:

@@ -7,6 +7,7 @@ import copy
 import functools
 import inspect
 import io
+import itertools
 import tomllib
 import traceback
 import warnings
@@ -74,6 +75,15 @@ def normal(seed: int, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
     return tuple(numbers.round(decimals=1) for numbers in drawn)
 
 
+def joined(kinds: tuple[dict, ...], make: Callable) -> dict:
+    """Return name → make(one of each kind), without the one in which all are right (named "")."""
+    return {
+        "+".join(filter(None, names)): make(*map(dict.get, kinds, names))
+        for names in itertools.product(*kinds)
+        if any(names)
+    }
+
+
 def judge(exercise: Exercise, answer: Callable) -> Verdict:
     """Call an answer with inputs drawn for it, and say how it went.
 
@@ -83,9 +93,8 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
         cases = exercise.draw()
     yours, changed = call_all(exercise, answer, cases)
     ours, may_change = call_all(exercise, exercise.reference, cases)
-    if any(_is_nothing(result) for result in yours):
-        said = _word("Your function returns nothing yet, or its `return` is missing.")
-        return _verdict(exercise, "not attempted", 0.0, [said])
+    if nothing := [said for said in map(_nothing, yours) if said]:
+        return _verdict(exercise, "not attempted", 0.0, nothing[:1])
     said = []
     if names := ", ".join(f"`{name}`" for name in sorted(changed - may_change)):
         said = [_word("You changed an input in place: {names}.").format(names=names)]
@@ -151,8 +160,12 @@ def recognise(exercise: Exercise, results: list, cases: list[tuple]) -> str | No
     return None
 
 
-def _is_nothing(result) -> bool:
-    return result is None or result is Ellipsis or isinstance(result, NotImplementedError)
+def _nothing(result) -> str:
+    """Return what to say where nothing was written; PyTorch's NotImplementedError has a message."""
+    if isinstance(result, NotImplementedError) and not result.args:
+        return _word("`raise NotImplementedError()` still stands: put your lines in its place.")
+    nothing = result is None or result is Ellipsis
+    return _word("Your function returns nothing: its `return` is missing.") if nothing else ""
 
 
 def _names(exercise: Exercise) -> list[str]:

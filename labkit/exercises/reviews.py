@@ -12,17 +12,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from labkit.exercises.judge import Exercise, normal
-
-
-def _joined(kinds, make):
-    """Return name → make(one of each kind), without the one in which all are right (named "")."""
-    return {
-        "+".join(filter(None, names)): make(*map(dict.get, kinds, names))
-        for names in itertools.product(*kinds)
-        if any(names)
-    }
-
+from labkit.exercises.judge import Exercise, joined, normal
 
 LOSSES = {
     "": lambda z, y: F.binary_cross_entropy_with_logits(z.squeeze(1), y.double()),
@@ -39,20 +29,16 @@ DECISIONS = {
 }
 
 
-def _loss_and_decision(logits, y):
-    return LOSSES[""](logits, y), DECISIONS[""](logits)
-
-
 LOSS = Exercise(
     name="loss_and_decision",
     points=4,
-    reference=_loss_and_decision,
+    reference=lambda logits, y: (LOSSES[""](logits, y), DECISIONS[""](logits)),
     draw=lambda: [
         (torch.tensor([[0.3], [-1.2]]).double(), torch.tensor([1, 1])),
         (torch.tensor([[2.0, -0.4, 0.1, 0.9, -3]]).double().T, torch.tensor([1, 0, 0, 1, 1])),
     ],
     wrong={
-        **_joined((LOSSES, DECISIONS), lambda loss, decide: lambda z, y: (loss(z, y), decide(z))),
+        **joined((LOSSES, DECISIONS), lambda loss, decide: lambda z, y: (loss(z, y), decide(z))),
         "sizes": lambda z, y: (F.binary_cross_entropy_with_logits(z, y.double()), z > 0),
         "integers": lambda z, y: (F.binary_cross_entropy_with_logits(z.squeeze(1), y), z > 0),
     },
@@ -109,7 +95,7 @@ SCORES = Exercise(
     points=6,
     reference=_scored(*(kind[""] for kind in (ACCURACIES, ORDERS, F1, INTERVALS))),
     draw=_draw_batches,
-    wrong=_joined((ACCURACIES, ORDERS, F1, INTERVALS), _scored),
+    wrong=joined((ACCURACIES, ORDERS, F1, INTERVALS), _scored),
     tolerance=1e-4,  # 1.96 or 1.959964, float32 or float64
 )
 
@@ -228,7 +214,7 @@ PAIRED = Exercise(
             ([0.80, 0.84, 0.82, 0.79], [0.83, 0.86, 0.85, 0.81]),
         ]
     ],
-    wrong={**_joined((HALF_WIDTHS, VERDICTS), _compared), "b_minus_a": lambda a, b: _paired(b, a)},
+    wrong={**joined((HALF_WIDTHS, VERDICTS), _compared), "b_minus_a": lambda a, b: _paired(b, a)},
 )
 
 EXERCISES = (LOSS, SCORES, TRAIN, PAIRED)

@@ -25,13 +25,15 @@ ROWS = Exercise(
     name="rows",
     points=2,
     reference=_rows,
-    draw=lambda: [(*normal(n, (n, 1, 3, 2)), first) for n in (2, 5) for first in (True, False)],
+    draw=lambda: [(*normal(n, (n, 1, 3, 2)), first) for n in (1, 2, 5) for first in (True, False)],
     wrong={
         "columns": lambda images, batch_first: _rows(images.transpose(2, 3), batch_first),
         "mixed": _mixed,
         "ignores_batch_first": lambda images, batch_first: _rows(images, True),
         "always_steps_first": lambda images, batch_first: _rows(images, False),
         "channel_left": lambda x, batch_first: x if batch_first else x.transpose(0, 1),
+        "squeezed": lambda x, first: x.squeeze() if first else x.squeeze().transpose(0, 1),
+        "squeezed_permuted": lambda x, b: x.squeeze() if b else x.squeeze().permute(1, 0, 2),
     },
 )
 
@@ -63,6 +65,7 @@ ELMAN = Exercise(
         "sigmoid": _elman(activation=torch.sigmoid),
         "no_state": _elman(state=0),
         "not_transposed": _elman(transpose=False),
+        "W_hh_not_transposed": lambda x, h, W, b, U, c: _elman_step(x, h, W, b, U.T, c),
     },
 )
 
@@ -170,22 +173,13 @@ def _gradients(size=lambda g: g.norm(dim=1).mean(), order=1, of_inputs=False):
     return norms
 
 
-def _not_kept(x, h, step, loss):
-    states = []
-    for x_t in x.unbind(1):
-        h = step(x_t, h)
-        states.append(h)
-    loss(h).backward()
-    return torch.stack([state.grad.norm(dim=1).mean() for state in states])
-
-
 GRADIENT = Exercise(
     name="gradient_norms",
     points=6,
     reference=_gradients(),
     draw=lambda: [(*case, lambda last: last.pow(3).sum()) for case in _draw_sequences()],
     wrong={
-        "not_kept": _not_kept,
+        "not_kept": _gradients(lambda g: g.grad.norm(dim=1).mean()),  # .grad is None
         "of_inputs": _gradients(of_inputs=True),
         "batch_first": _gradients(lambda g: g.mean(0).norm()),
         "whole_batch": _gradients(lambda g: g.norm()),

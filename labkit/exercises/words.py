@@ -12,31 +12,34 @@ from collections import Counter
 import torch
 
 from labkit.data import words
-from labkit.exercises.judge import Exercise, normal
+from labkit.exercises.judge import Exercise, joined, normal
+
+LETTERS = {"": r"\w", "english_letters_only": r"[a-z0-9_]"}
+DIGITS = {"": "", "no_digits": r"(?!\d)"}  # what follows is no digit
+APOSTROPHES = {"": "L+(?:'L+)*", "apostrophe_splits": "L+", "outer_quotes": "(?:L|')+"}
+LINE_ENDS = {"": " ", "line_end_a_word": " br ", "line_end_glues": ""}
 
 
-def _tokenize(text, pattern=r"\w+(?:'\w+)*", line_end=" "):
-    return re.findall(pattern, text.lower().replace("<br />", line_end))
+def _tokenizer(letter=r"\w", digit="", word="L+(?:'L+)*", line_end=" ", lower=str.lower):
+    pattern = word.replace("L", f"(?:{digit}{letter})")
+    return lambda text: re.findall(pattern, lower(text).replace("<br />", line_end))
 
 
 TOKENIZE = Exercise(
     name="tokenize",
     points=2,
-    reference=lambda text: _tokenize(text),
+    reference=lambda text: _tokenizer()(text),
     draw=lambda: [
         ("I don't regret it<br />the CAFÉ was GREAT, 10/10!",),
         ("Wasn't it 'naïve'?<br /><br />Two hours: 7/10, or 1.5 stars.<br />Don't",),
     ],
     wrong={
-        "line_end_a_word": lambda text: _tokenize(text, line_end=" br "),
-        "line_end_glues": lambda text: _tokenize(text, line_end=""),
-        "apostrophe_splits": lambda text: _tokenize(text, r"\w+"),
-        "english_letters_only": lambda text: _tokenize(text, r"[a-z0-9]+(?:'[a-z0-9]+)*"),
-        "no_digits": lambda text: _tokenize(text, r"[^\W\d]+(?:'[^\W\d]+)*"),
+        **joined((LETTERS, DIGITS, APOSTROPHES, LINE_ENDS), _tokenizer),
         "glued": lambda text: re.sub(r"[^\w\s']", "", text.lower().replace("<br />", " ")).split(),
         "as_in_the_lesson": words.tokenize,
         "white_space_only": lambda text: text.lower().replace("<br />", " ").split(),
-        "capitals": lambda text: re.findall(r"\w+(?:'\w+)*", text.replace("<br />", " ")),
+        "split_alone": lambda text: text.lower().split(),
+        "capitals": _tokenizer(lower=str),
     },
 )
 
@@ -121,6 +124,8 @@ PAD = Exercise(
         "tail_only": _padded(lambda review, max_len, tail: review[-max_len:]),
         "too_long": _padded(lambda review, max_len, tail: _cut(review, max_len + tail, tail)),
         "all_of_it_at_tail_0": _padded(lambda r, m, t: r if len(r) <= m else r[: m - t] + r[-t:]),
+        "short_ones_too": _padded(lambda r, m, t: r[: m - t] + r[len(r) - t :]),
+        "short_ones_too+all_of_it_at_tail_0": _padded(lambda r, m, t: r[: m - t] + r[-t:]),
         "not_cut": _padded(lambda review, max_len, tail: review),
         "always_max_len": _padded(width=lambda lengths, max_len: max_len),
         "zeros_in_front": _padded(front=True),
@@ -197,24 +202,19 @@ MAXIMA = {
 }
 
 
-def _pooled(mean="", maximum=""):
-    return lambda states, lengths: (MEANS[mean](states, lengths), MAXIMA[maximum](states, lengths))
+def _pooled(mean, maximum):
+    return lambda states, lengths: (mean(states, lengths), maximum(states, lengths))
 
 
 POOL = Exercise(
     name="pool",
     points=4,
-    reference=lambda states, lengths: _pooled()(states, lengths),
+    reference=_pooled(MEANS[""], MAXIMA[""]),
     draw=lambda: [
         (-normal(0, (1, 3, 2))[0].abs() - 0.1, torch.tensor([2])),
         (-normal(5, (3, 5, 2))[0].abs() - 0.1, torch.tensor([2, 3, 4])),
     ],
-    wrong={
-        "+".join(filter(None, (mean, maximum))): _pooled(mean, maximum)
-        for mean in MEANS
-        for maximum in MAXIMA
-        if mean or maximum
-    },
+    wrong=joined((MEANS, MAXIMA), _pooled),
 )
 
 EXERCISES = (TOKENIZE, VOCABULARY, PAD, LAST, READ_OUT, POOL)

@@ -35,6 +35,13 @@ def not_implemented(*given):
 def test_nothing_there_is_not_attempted(answer):
     verdict = check("elman_step", answer)
     assert verdict.outcome == "not attempted" and verdict == 0
+    assert ("raise NotImplementedError()" in verdict.said) == (answer is not_implemented)
+
+
+def test_what_pytorch_has_not_implemented_is_an_error_of_the_answer():
+    """Reference: PyTorch's own NotImplementedError, which has a message."""
+    verdict = check("elman_step", lambda *given: torch.nn.Module()(*given))
+    assert verdict.outcome == "raised" and "NotImplementedError: Module" in verdict.said
 
 
 def test_an_error_comes_with_its_line_and_the_shapes_of_the_call():
@@ -72,6 +79,44 @@ def test_only_the_larger_case_fails_and_it_is_the_one_shown():
 def test_another_shape_or_kind_is_said():
     for answer in (lambda *given: right(*given).T, lambda *given: "tanh"):
         assert "The shapes differ, or the kinds." in check("elman_step", answer).said
+
+
+@pytest.mark.parametrize(
+    "name, answer",
+    [
+        ("tokenize", lambda text: [word.upper() for word in EXERCISES["tokenize"].reference(text)]),
+        ("vocabulary", EXERCISES["vocabulary"].wrong["from_0"]),
+        ("pad", EXERCISES["pad"].wrong["lengths_with_padding"]),
+        ("num_parameters", EXERCISES["num_parameters"].wrong["no_head"]),
+    ],
+)
+def test_words_ids_and_counts_have_no_distance(name, answer):
+    said = check(name, answer).said
+    assert "\n\nexact: no\n\n" in said and "largest" not in said
+
+
+def test_a_word_in_a_result_hides_no_distance_of_its_numbers():
+    said = check("paired", EXERCISES["paired"].wrong["b_minus_a"]).said
+    assert "to 1e-06: no · largest difference: " in said
+
+
+@pytest.mark.parametrize(
+    "value, shown",
+    [
+        ([[5, 6], [7]], "[[5, 6], [7]]"),
+        (({"a": 2, "b": 3}, [[2, 1]]), "({'a': 2, 'b': 3}, [[2, 1]])"),
+        (("a", (1.5, True)), "('a', (1.5, True))"),
+        (((), [], {}, ("a",)), "((), [], {}, ('a',))"),
+    ],
+)
+def test_nested_values_are_shown_as_python_writes_them(value, shown):
+    assert shown == repr(value) and table({"v": value}).splitlines()[1] == f"v  {shown}"
+
+
+def test_a_long_list_is_cut_after_twelve_and_a_tensor_has_its_shape_before_it():
+    twelve = ", ".join(map(str, range(12)))
+    shown = table({"v": [list(range(13)), torch.tensor([1, 2])]}).splitlines()[1]
+    assert shown == f"v  [[{twelve}, …], (2,) [1, 2]]"
 
 
 def test_changed_inputs_cost_half_and_are_named():
