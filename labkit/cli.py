@@ -227,7 +227,7 @@ def page(folder: Path, output: Path | None) -> None:
     written = export.write(folder, output)
     for name, accuracy in written.accuracy.items():
         costs = ", ".join(f"{share:.1%} {export.KEPT[how]}" for how, share in accuracy.items())
-        click.echo(f"{name}: {costs} ({written.num_scored:,} test examples)")
+        click.echo(f"{name}: {costs} ({written.num_scored:,} of the test examples)")
     size = written.path.stat().st_size / 1e6
     click.echo(f"page: {written.path.resolve()} ({size:.1f} MB); open it in a browser")
 

@@ -31,8 +31,10 @@ def same(a, b, tolerance: float) -> bool:
 def differences(yours: list, ours: list, tolerance: float) -> str:
     """Return one line: equal exactly and, of decimals, to the tolerance, and by how much not."""
     a, b = _flat(yours), _flat(ours)
+    if len(a) != len(b):
+        return word("Number of values: yours {a}, ours {b}.", asked()).format(a=len(a), b=len(b))
     if [_kind(value) for value in a] != [_kind(value) for value in b]:
-        return word("The shapes differ, or the kinds.", asked())
+        return word("The shapes differ, or the types.", asked())
     exact, near = (word("yes" if same(yours, ours, at) else "no", asked()) for at in (0, tolerance))
     both = [map(torch.as_tensor, p) for p in zip(a, b, strict=True) if all(map(_is_numeric, p))]
     pairs = [(x, y) for x, y in both if torch.result_type(x, y).is_floating_point]

@@ -126,12 +126,13 @@ function about() {
     ? `一次运行的模型：${run.notebook}，${asked.preset}，种子 ${asked.seed}，${examples} 个训练样本，`
       + `${asked.num_epochs} 轮。`
     : `The models of one run: ${run.notebook}, ${asked.preset}, seed ${asked.seed}, trained on `
-      + `${examples} examples for ${asked.num_epochs} epochs.`;
+      + `${examples} examples for ${asked.num_epochs} ${asked.num_epochs === 1 ? "epoch" : "epochs"}.`;
   const costs = Object.entries(accuracy).map(([name, kept]) => `${name} ${Object.entries(kept)
     .map(([how, share]) => `${percent(share)} (${say(how)})`).join(" → ")}`).join("; ");
   $("rounding").textContent = (zh
-    ? `本文件里网络的权重取整为 8 位整数。在 ${count} 个测试样本上的准确率：`
-    : `The weights of the nets in this file are rounded to 8 bits. Accuracy on ${count} test examples: `)
+    ? `本文件里网络的权重取整为 8 位整数。在测试集中 ${count} 个样本上的准确率：`
+    : "The weights of the nets in this file are rounded to 8 bits. "
+      + `Accuracy on ${count} of the test examples, not on all as in the notebook: `)
     + costs;
 }
 

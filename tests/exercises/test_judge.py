@@ -78,7 +78,13 @@ def test_only_the_larger_case_fails_and_it_is_the_one_shown():
 
 def test_another_shape_or_kind_is_said():
     for answer in (lambda *given: right(*given).T, lambda *given: "tanh"):
-        assert "The shapes differ, or the kinds." in check("elman_step", answer).said
+        assert "The shapes differ, or the types." in check("elman_step", answer).said
+
+
+def test_a_list_of_another_length_is_said():
+    reference = EXERCISES["tokenize"].reference
+    said = check("tokenize", lambda text: reference(text)[:-2]).said
+    assert "Number of values: yours " in said and "shapes" not in said
 
 
 @pytest.mark.parametrize(
