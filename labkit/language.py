@@ -19,9 +19,12 @@ def word(english: str, lang: str | None = None) -> str:
 
     One without a translation stays as it is.
     """
-    if (lang or _language[0]) != "zh":
-        return english
-    return _chinese().get(english, english)
+    return _chinese().get(english, english) if (lang or _language[0]) == "zh" else english
+
+
+def device(name: str, lang: str | None = None) -> str:
+    """Return the name of a device as people read it: CPU, 1 thread."""
+    return name.replace("threads", word("threads", lang)).replace(" 1 threads", " 1 thread")
 
 
 def asked() -> str:

@@ -48,8 +48,10 @@ def missing(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> li
 
 
 def ahead(cells: Sequence[tuple[str, int]], budget: str, workers: int) -> list[str]:
-    """Return a line an arm: its seeds, and how long they will take here, by a short timing."""
-    lines, hours = [], 0.0
+    """Return a line an arm: its seeds, and their time here. Raises DataError without the data."""
+    for arm, _ in cells:
+        arms.check_data(arm)
+    lines, hours, at_once = [], 0.0, min(workers, len(cells)) or 1
     for arm in dict.fromkeys(arm for arm, _ in cells):
         seeds = [seed for other, seed in cells if other == arm]
         data = arms.load(arm, budget)
@@ -58,16 +60,11 @@ def ahead(cells: Sequence[tuple[str, int]], budget: str, workers: int) -> list[s
         hours += seconds * len(seeds) / 3600
         shown = ", ".join(map(str, seeds))
         lines.append(f"  {arm}, seeds {shown}: about {seconds / 60:.0f} minutes each")
-    return [*lines, f"About {hours / workers:.1f} hours in all, if {workers} run at a time."]
+    return [*lines, f"At best {hours / at_once:.1f} hours in all, with {at_once} at a time."]
 
 
 def run(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> None:
-    """Run every cell that has no record, beside any number of processes that do the same.
-
-    Raises ValueError if the data are not there.
-    """
-    for arm in {arm for arm, _ in missing(ids, budget, num_seeds)}:
-        arms.check_data(arm)
+    """Run every cell that has no record, beside any number of processes that do the same."""
     files.remove_leftovers(plan.RECORDS / budget)
     while left := missing(ids, budget, num_seeds):
         if not sum(run_and_keep(arm, seed, budget) for arm, seed in left):

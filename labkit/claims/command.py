@@ -17,7 +17,7 @@ def claims() -> None:
 @claims.command()
 @click.argument("ids", nargs=-1)
 @click.option("--budget", type=BUDGET, help="Default: report on a GPU, else reduced.")
-@click.option("--seeds", type=click.IntRange(1), help="Only the first so many.")
+@click.option("--seeds", type=click.IntRange(1, 10), help="Only the first so many.")
 @click.option("--workers", default=1, type=click.IntRange(1), help="Processes on this machine.")
 def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:
     """Train what the claims IDS (default: all) still need.
@@ -33,7 +33,7 @@ def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: in
         budget = budget or cells.default_budget()
         if alone:
             asked = cells.missing(ids, budget, seeds)
-            click.echo(f"budget {budget}: {len(asked)} cells to run, in this order:")
+            click.echo(f"budget {budget}: {len(asked)} cells to run, seed by seed:")
             for line in cells.ahead(asked, budget, workers):
                 click.echo(line)
         if workers > 1:
@@ -57,8 +57,9 @@ def report(write: bool) -> None:
         report.write()
     entries = ledger.ledger()
     if not any(entry["seeds"] for entry in entries):
-        click.echo(f"There are no records in {plan.RECORDS} yet: `labkit claims run` makes them.")
+        click.echo(f"No claim has five seeds in {plan.RECORDS}: `labkit claims run` makes them.")
         return
     for entry in entries:
         click.echo(report.line(entry))
-    click.echo(report.lacking(entries))
+    if plan.records("report"):
+        click.echo(report.lacking(entries))

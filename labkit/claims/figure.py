@@ -49,7 +49,7 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
 
 
 def validation_curves(arms: Sequence[str] = I1) -> Figure:
-    """Draw the validation accuracy of every seed of some arms, a panel an arm, chance as a line."""
+    """Draw every seed's validation accuracy, a panel an arm; dashed is chance, dotted *learnt*."""
     records = plan.records("report")
     how = {"figsize": (2.6 * len(arms), 2.8), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(1, len(arms), sharey=True, **how)
@@ -58,7 +58,9 @@ def validation_curves(arms: Sequence[str] = I1) -> Figure:
         for record in (each for each in records if each["arm"] == arm):
             accuracy = measures.curve(record, "val_accuracy")
             ax.plot(range(1, len(accuracy) + 1), accuracy, color=colour, alpha=0.7, linewidth=1.4)
-        ax.axhline(measures.CHANCE[plan.plan()["arms"][arm]["data"]], color="0.4", linestyle="--")
+        chance = measures.CHANCE[plan.plan()["arms"][arm]["data"]]
+        ax.axhline(chance, color="0.4", linestyle="--")
+        ax.axhline(chance + measures.LEARNT, color="0.4", linestyle=":")
         ax.set_title(word(arm), fontsize=10)
         ax.set_xlabel(word("epoch"))
         ax.yaxis.set_major_formatter(lambda share, _: f"{share:.0%}")

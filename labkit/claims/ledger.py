@@ -84,7 +84,6 @@ def _found(claim: dict, cells: Cells) -> dict:
     return {
         **{key: claim[key] for key in ("id", "english", "chinese")},
         "seeds": seeds,
-        "arms": arms,
         "learnt": {arm: [measures.has_learnt(cells[arm, seed]) for seed in seeds] for arm in gate},
         "parts": [_pairs(part, cells, seeds) for part in parts],
         "also": [_pairs(other, cells, seeds) for other in also],

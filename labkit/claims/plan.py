@@ -5,6 +5,7 @@ A cell is one arm trained with one seed within one budget. It leaves one record,
 
 from __future__ import annotations
 
+import base64
 import functools
 import hashlib
 import json
@@ -37,7 +38,7 @@ def claim(id: str) -> dict:
     """Return one claim. Raises ValueError if there is none of this id."""
     known = {found["id"]: found for found in plan()["claims"]}
     if id.upper() not in known:
-        raise ValueError(f"There is no claim {id}: choose from {', '.join(known)}.")
+        raise ValueError(f"There is no claim {id}: choose from {', '.join(known)}, or name an arm.")
     return known[id.upper()]
 
 
@@ -86,11 +87,12 @@ def read(path: Path) -> dict:
 
 def _is_whole(record: dict) -> bool:
     """Tell whether a record has what the ledger asks of all; what it lacks may also raise."""
-    machine, epochs = record["environment"], record["history"]
+    machine, epochs, test = record["environment"], record["history"], record["test"]
     texts = [machine["device_name"], machine["versions"]["torch"], record["settings"]["data"]]
     numbers = [epoch[name] for epoch in epochs for name in ("val_accuracy", "seconds")]
-    numbers.append(record["test"]["accuracy"])
-    return bool("".join(texts) and sum(numbers) >= 0 and (record["diverged"] or epochs))
+    numbers += [test["accuracy"], record["train_seconds"]]
+    bits = len(base64.b64decode(record["correct"])) == -(-test["n"] // 8)
+    return bool("".join(texts) and sum(numbers) >= 0 and (record["diverged"] or epochs)) and bits
 
 
 def records(budget: str) -> list[dict]:

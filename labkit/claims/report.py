@@ -12,7 +12,7 @@ import pandas
 from scipy.stats import binomtest
 
 from labkit.claims import ledger, measures, plan, statistics
-from labkit.language import word
+from labkit.language import device, word
 from labkit.machine import files, paths
 
 SENTENCE = {"en": "english", "zh": "chinese"}  # of an entry
@@ -25,6 +25,7 @@ GROUPS = {  # of verdicts, as a reader asks for them
     "The seeds cannot tell": ("inconclusive",),
     "Not tested": ("not tested", "not run yet"),
 }
+AGAINST = "a comparison beside it speaks against it"
 HALF_LIVES = (
     "In the study ({num_examples:,} digits, {num_epochs} epochs) the gradient at the input halves "
     "every so many rows, median (lowest … highest; ∞: not within 32, or it grows): "
@@ -38,7 +39,9 @@ def line(entry: dict) -> str:
     part = ledger.deciding(entry)
     difference = f"{part['mean']:+.4f}  {_interval(part)}" if part["seeds"] else ""
     found = f"{entry['id']:4}{ledger.said(entry):30}{difference:32}margin {part['margin']:<8g}"
-    return f"{found}seeds {len(entry['seeds'])}, {entry['budget']}, {', '.join(entry['devices'])}"
+    found += f"seeds {len(entry['seeds'])}, {entry['budget']}, "
+    found += "; ".join(device(name, "en") for name in entry["devices"])
+    return found + f"; {AGAINST}" * bool(entry["against"])
 
 
 def _interval(part: dict, names: tuple[str, str] = ("low", "high")) -> str:
@@ -49,8 +52,8 @@ def _interval(part: dict, names: tuple[str, str] = ("low", "high")) -> str:
 
 def verdict(entry: dict, lang: str) -> str:
     """Return the verdict in a language, with what speaks against it."""
-    against = f"; {word('a comparison beside it speaks against it', lang)}"
-    return _translated(ledger.said(entry), lang) + against * bool(entry["against"])
+    against = f"; {word(AGAINST, lang)}" * bool(entry["against"])
+    return _translated(ledger.said(entry), lang) + against
 
 
 def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
@@ -74,7 +77,7 @@ def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
             "learnt": _of(max(entry["gate"].values()), n, lang) if n and entry["gate"] else "",
             "budget": word(entry["budget"], lang) if n else "",
             "other budget": "; ".join(_translated(said, lang) for said in others),
-            "device": ", ".join(entry["devices"]).replace("threads", word("threads", lang)),
+            "device": "; ".join(device(name, lang) for name in entry["devices"]),
         }
     found = pandas.DataFrame.from_dict(rows, orient="index")
     return found.rename(columns=lambda name: word(name, lang))
@@ -106,7 +109,8 @@ def compared(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
         for each, role in [*parts, *beside]:
             if not each["seeds"]:
                 continue
-            a, b = (", ".join(word(arm, lang) for arm in each[side]) for side in "ab")
+            glue = f" {word('or', lang)} " if each["join"] == "chosen" else " + "
+            a, b = (glue.join(word(arm, lang) for arm in each[side]) for side in "ab")
             b = b or f"{each['bound']:g}"
             row = {"id": entry["id"], "part": role, "measure": word(each["measure"], lang)}
             row["claimed"] = word(f"{{a}} {each['claimed']} than {{b}}", lang).format(a=a, b=b)
@@ -161,8 +165,7 @@ def sentences(entries: Sequence[dict], lang: str = "en") -> str:
     """Return the claims as Markdown, by what a reader takes home: sentence first, numbers after."""
     groups = []
     for title, verdicts in GROUPS.items():
-        chosen = [entry for entry in entries if entry["verdict"] in verdicts]
-        said = [_sentence(entry, lang) for entry in chosen]
+        said = [_sentence(entry, lang) for entry in entries if entry["verdict"] in verdicts]
         groups += ["\n".join([f"**{word(title, lang)}**\n", *said])] if said else []
     return "\n\n".join(groups)
 
@@ -170,13 +173,13 @@ def sentences(entries: Sequence[dict], lang: str = "en") -> str:
 def _sentence(entry: dict, lang: str) -> str:
     part = ledger.deciding(entry)
     said = f"- {entry['id']}: {entry[SENTENCE[lang]]} *{verdict(entry, lang)}*"
-    enough = 0.8 * len(entry["seeds"])
-    if entry["verdict"] == "not tested" and max(entry["gate"].values(), default=0) >= enough:
-        return f"{said} ({word('its records lack the measure', lang)})"
-    if entry["verdict"] == "not tested" and entry["gate"]:
+    n, counted = len(entry["seeds"]), min(len(part["seeds"]) for part in entry["parts"])
+    if entry["verdict"] == "not tested" and max(entry["gate"].values(), default=n) < 0.8 * n:
         learnt = word("seeds in which it learnt", lang)
         arms = (f"{word(arm, lang)}: {k}" for arm, k in entry["gate"].items())
         return f"{said} ({learnt}: {'; '.join(arms)})"
+    if entry["verdict"] == "not tested":
+        return f"{said} ({word('seeds that count', lang)}: {_of(counted, n, lang)})"
     if not part["seeds"]:
         return said
     return f"{said} ({word(part['measure'], lang)}: {part['mean']:+.4f} {_interval(part)})"
@@ -201,8 +204,8 @@ def arms(budget: str) -> pandas.DataFrame:
 def lacking(entries: Sequence[dict]) -> str:
     """Return in a line which cells of `report` each claim lacks, of ten seeds, and their hours.
 
-    The hours are those of one process where the records were made: a cell takes the median of its
-    arm's, or else of the arms of the same data and architecture.
+    The hours are those where the records were made: a cell takes the median of its arm's, or else
+    of the arms of the same data and architecture.
     """
     found = plan.records("report")
     there = {(record["arm"], record["seed"]) for record in found}
@@ -214,8 +217,8 @@ def lacking(entries: Sequence[dict]) -> str:
         if cells:
             said.append(f"{entry['id']} {len(cells)} ({_hours(cells, found)})")
     missing = f"Cells of budget report still missing for ten seeds: {', '.join(said) or 'none'}."
-    total = f"In all {len(every)}, {_hours(every, found)} of one process by the records made."
-    return f"{missing} {total} `labkit claims run M1` trains M1's; claims share cells."
+    total = f"In all {len(every)}, {_hours(every, found)} if trained as those here, many at a time."
+    return f"{missing} {total} `labkit claims run I1 --budget report` trains I1's."
 
 
 def _hours(cells: Iterable[tuple[str, int]], found: Sequence[dict]) -> str:
@@ -230,11 +233,11 @@ def _hours(cells: Iterable[tuple[str, int]], found: Sequence[dict]) -> str:
 
 
 def markdown(entries: Sequence[dict]) -> str:
-    """Return all tables as Markdown, with what they rest on above them."""
+    """Return the claims by what holds, then all tables, as Markdown, with what they rest on."""
     versions = ", ".join(sorted({version for entry in entries for version in entry["torch"]}))
     head = f"Official data, torch {versions}, arms and claims {plan.plan()['sha256'][:12]}:"
     diverged = sorted({cell for entry in entries for cell in entry["diverged"]})
-    parts = [head, _rows(table(entries).reset_index(names="id"))]
+    parts = [sentences(entries), head, _rows(table(entries).reset_index(names="id"))]
     parts += [f"Diverged: {'; '.join(diverged)}."] if diverged else []
     parts += ["Every comparison: a part's own verdict, or that it only stands beside:"]
     parts += [_rows(compared(entries)), lacking(entries)]
@@ -266,8 +269,7 @@ def write() -> None:
     if not found:
         raise ValueError(f"{readme} lacks {' or '.join(MARKS)}: put them around its tables.")
     finite = json.loads(json.dumps(entries), parse_constant=lambda _: None)  # JSON has no infinity
-    content = {"claims_sha256": plan.plan()["sha256"], "claims": finite}
-    files.write_json(ledger.SHIPPED, content)
+    files.write_json(ledger.SHIPPED, {"claims_sha256": plan.plan()["sha256"], "claims": finite})
     files.write_text(readme, new)
     drawn = {"claims.png": figure.claim_dots(entries), "curves.png": figure.validation_curves()}
     for name, one in drawn.items():

@@ -16,14 +16,12 @@ from threadpoolctl import threadpool_info
 from labkit.machine import paths
 
 PACKAGES = "torch torchvision datasets scikit-learn matplotlib seaborn numpy scipy papermill"
-COMPUTES = ("data/*.py", "models/*.py", "training.py", "metrics.py") + (
-    ("machine/numerics.py", "machine/digests.py")  # which draws the seeds
-)
+COMPUTES = "data/*.py models/*.py training.py metrics.py machine/numerics.py machine/digests.py"
 
 
 def _source_sha256(package: Path) -> str:
     """Return SHA-256 of the source of a package that computes numbers, without its comments."""
-    files = [file for pattern in COMPUTES for file in sorted(package.glob(pattern))]
+    files = [file for pattern in COMPUTES.split() for file in sorted(package.glob(pattern))]
     texts = [_without_comments(file.read_text(encoding="utf-8")) for file in files]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
@@ -58,7 +56,7 @@ def environment(device: str) -> dict:
 
 
 def place(device: str) -> dict[str, str]:
-    """Return where bits agree: device, its number of threads instructions, the processor."""
+    """Return where bits agree: device, number of threads, instructions, the processor."""
     if device.startswith("cuda"):
         name = torch.cuda.get_device_name(device)
         capability = ".".join(map(str, torch.cuda.get_device_capability(device)))

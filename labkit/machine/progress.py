@@ -68,10 +68,8 @@ class Progress:
 
     def epoch(self, record: dict, of: int) -> None:
         """Say in a line what an epoch has reached, of so many."""
-        reached = (
-            f"loss {record['train_loss']:.3f}, validation accuracy {record['val_accuracy']:.1%}"
-        )
-        line = f"{self.name}, epoch {record['epoch']} of {of}: {reached}{self._left()}"
+        line = f"{self.name}, epoch {record['epoch']} of {of}: loss {record['train_loss']:.3f}, "
+        line += f"validation accuracy {record['val_accuracy']:.1%}{self._left()}"
         self.lines.append(line)
         if self.live:
             self._update("")

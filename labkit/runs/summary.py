@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import pandas
 
 from labkit import tables
-from labkit.language import word
+from labkit.language import device, word
 
 
 def summary(result: Mapping, lang: str = "en") -> str:
@@ -31,14 +31,13 @@ def report(result: Mapping, lang: str = "en") -> str:
 def headline(result: Mapping, lang: str = "en") -> str:
     """Return in one line what was run on what."""
     data, where = result["data"], result["environment"]
-    device = where["device_name"].replace("threads", word("threads", lang))
     counts = " / ".join(f"{data[part]:,}" for part in ("train", "validation", "test"))
     return (
         f"{result['notebook']} · {word('preset', lang)} {result['preset']}, "
         f"{word('seed', lang)} {result['parameters']['seed']} · "
         f"{word(data['source'] + ' data', lang)}: {counts} "
         f"{word('training / validation / test examples', lang)} · "
-        f"{device}, torch {where['versions']['torch']}"
+        f"{device(where['device_name'], lang)}, torch {where['versions']['torch']}"
     )
 
 

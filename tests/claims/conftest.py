@@ -43,7 +43,12 @@ def record():
         test = {"n": 100, "accuracy": accuracy, "precision": 0.5, "recall": 0.5, "f1": 0.5}
         test["confusion"] = np.eye(10, dtype=int).tolist()
         made = {"arm": arm, "seed": seed, "budget": budget, "history": [epoch] * 3}
-        made |= {"diverged": None, "test": test, "slopes": {"before": 0.0, "after": 0.0}}
+        made |= {
+            "train_seconds": 3.0,
+            "diverged": None,
+            "test": test,
+            "slopes": {"before": 0.0, "after": 0.0},
+        }
         made["settings"] = plan.settings(arm, budget)
         bits = np.arange(100) < round(100 * accuracy)
         made["correct"] = base64.b64encode(np.packbits(bits).tobytes()).decode()

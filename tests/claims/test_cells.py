@@ -32,11 +32,11 @@ def begun(small, monkeypatch):
         with open(small / "begun", "a") as file:
             file.write(f"{arm}, seed {seed}\n")
         time.sleep(0.2)
-        test = {"accuracy": 0.5}
+        test = {"accuracy": 0.5, "n": 0}
         made = {"arm": arm, "seed": seed, "budget": budget, "test": test, "train_seconds": 0.0}
         where = {"device_name": "a CPU", "versions": {"torch": "9"}}
         made |= {"history": [], "diverged": {"epoch": 1}, "environment": where}
-        made["settings"] = plan.settings(arm, budget)
+        made |= {"settings": plan.settings(arm, budget), "correct": ""}
         return made | {"nonce": time.time_ns()}
 
     monkeypatch.setattr(cells, "run_cell", run_cell)
@@ -208,9 +208,9 @@ def test_the_command_says_what_it_begins_and_ends_once_however_many_workers(begu
     monkeypatch.delenv("LABKIT_WORKER", raising=False)
     asked = ["run", "M2", "--budget", "reduced"]
     out = CliRunner().invoke(command.claims, [*asked, "--workers", "4"]).output.splitlines()
-    assert out[0] == "budget reduced: 4 cells to run, in this order:"
+    assert out[0] == "budget reduced: 4 cells to run, seed by seed:"
     assert out[1].startswith("  digits RNN, seeds 0, 1: about ") and "digits LSTM" in out[2]
-    assert out[3].startswith("About ") and out[3].endswith("hours in all, if 4 run at a time.")
+    assert out[3].startswith("At best ") and out[3].endswith("hours in all, with 4 at a time.")
     assert out[-1] == f"done: every cell has its record in {plan.RECORDS / 'reduced'}"
     assert given == [4]
     monkeypatch.setenv("LABKIT_WORKER", "2")

@@ -123,12 +123,22 @@ def test_a_damaged_record_is_named_with_what_to_do(write, record, content):
         ledger.ledger()
 
 
-@pytest.mark.parametrize("lack", ["history", "seconds", "test", "settings", "environment", "torch"])
+LACKS = "history seconds test settings environment torch n correct train_seconds".split()
+
+
+@pytest.mark.parametrize("lack", LACKS)
 def test_a_record_that_lacks_what_the_ledger_asks_of_it_is_damaged(write, record, lack):
     made = record("digits LSTM", 0, 0.9)
-    for part in (made, *made["history"], made["environment"]["versions"]):
+    for part in (made, *made["history"], made["test"], made["environment"]["versions"]):
         part.pop(lack, None)
     write([made])
+    with pytest.raises(ValueError, match="digits-LSTM-0.json is damaged, .*: delete it, and"):
+        ledger.ledger()
+
+
+def test_a_record_with_fewer_answers_than_test_examples_is_damaged(write, record):
+    made = record("digits LSTM", 0, 0.9)
+    write([made | {"correct": made["correct"][:-4]}])
     with pytest.raises(ValueError, match="digits-LSTM-0.json is damaged, .*: delete it, and"):
         ledger.ledger()
 

@@ -163,7 +163,8 @@ def test_the_command_says_what_rounding_costs(page_of, tmp_path):
     folder = page_of("01_mnist").path.parent
     done = CliRunner().invoke(cli.main, ["page", f"{folder}", "--output", f"{tmp_path / 'p.html'}"])
     assert done.exit_code == 0 and (tmp_path / "p.html").exists()
-    assert re.search(r"LSTM: [\d.]+% as trained, [\d.]+% rounded \(32 of the test examples\)", done.output)
+    said = r"LSTM: [\d.]+% as trained, [\d.]+% rounded \(32 of the test examples\)"
+    assert re.search(said, done.output)
 
 
 def test_what_cannot_be_shown_is_one_sentence(tmp_path):
