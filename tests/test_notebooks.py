@@ -1,6 +1,7 @@
 """The committed notebooks: what papermill, nbval and a reader rely on."""
 
 import ast
+import json
 import re
 from pathlib import Path
 
@@ -109,6 +110,15 @@ def test_no_later_cell_takes_a_parameters_name(path, code):
                 n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
             }
             assert not stored & set(PARAMETERS[path.stem]), cell.source
+
+
+def test_what_a_cell_draws_is_stored_with_it_and_nothing_twice(code):
+    for cell in code:
+        shown = [json.dumps(each.get("data", each.get("text"))) for each in cell.outputs]
+        assert len(set(shown)) == len(shown), cell.source
+        drawn = sum('"image/png"' in each for each in shown)
+        asked = len(re.findall(r"save_figure\(|^figures?\.\w+\(", cell.source, re.MULTILINE))
+        assert drawn == asked, cell.source
 
 
 def test_cells_are_short_and_define_nothing(code):
