@@ -1,4 +1,4 @@
-"""Figures, drawn from records; each function returns its figure.
+"""Figures, drawn from records; what draws one returns it.
 
 The same model has the same colour everywhere.
 """
@@ -18,7 +18,7 @@ from labkit.language import word
 
 notebook_display.in_notebook()
 
-# Okabe and Ito's colours, which colour-blind readers can tell apart; the line is a second mark
+# Okabe and Ito's colours, which colour-blind readers can tell apart, and a grey; lines differ too
 STYLES = {
     "LSTM": ("#0072B2", "-"),
     "RNN": ("#D55E00", "--"),

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torch.nn.functional import pad
 
 from labkit import metrics, training
-from labkit.data import imdb, mnist
-from labkit.data.words import PAD, Vocabulary, tokenize
-from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
+from labkit.data import imdb, mnist, words
+from labkit.data.words import PAD, Vocabulary
+from labkit.models.classifiers import READOUTS, LeNet, SequenceClassifier, TextClassifier
 from labkit.models.linear import LinearModel
 
 Model = nn.Module | LinearModel
@@ -154,7 +154,7 @@ def confusions(confusion: Sequence[Sequence[int]]) -> list[tuple[int, int, int]]
 
 def encode(text: str, vocabulary: Vocabulary) -> Tensor:
     """Return the ids of a text as a batch of its own, (1, T)."""
-    return torch.tensor([vocabulary.encode(tokenize(text))])
+    return torch.tensor([vocabulary.encode(words.tokenize(text))])
 
 
 def some(part: mnist.Split | imdb.Split, num: int) -> mnist.Split | imdb.Split:
@@ -183,12 +183,12 @@ def read(text: str, runs: Mapping[str, training.Run], vocabulary: Vocabulary) ->
     The running logit (T,) is that of the words so far. A word's contribution (T,) is the logit of
     the whole text less that of the text without the word. Raises ValueError without a word.
     """
-    words = tokenize(text)
-    if not words:
+    all_words = words.tokenize(text)
+    if not all_words:
         raise ValueError(f"{text!r} has no word in it: give at least one.")
-    so_far = [" ".join(words[: k + 1]) for k in range(len(words))]
-    without = [" ".join(words[:k] + words[k + 1 :]) for k in range(len(words))]
-    found = {"words": words, "running": {}, "contribution": {}}
+    so_far = [" ".join(all_words[: k + 1]) for k in range(len(all_words))]
+    without = [" ".join(all_words[:k] + all_words[k + 1 :]) for k in range(len(all_words))]
+    found = {"words": all_words, "running": {}, "contribution": {}}
     for name, model in trained(runs).items():
         found["running"][name] = running = answers(model, so_far, vocabulary)
         found["contribution"][name] = running[-1] - answers(model, without, vocabulary)
@@ -201,7 +201,7 @@ def with_readout(model: TextClassifier, readout: str, part: imdb.Split) -> TextC
     Word vectors and recurrent layers stay as they are: how much of a review is there to be read?
     """
     model = copy.deepcopy(model)
-    model.readout, model.head = readout, nn.Identity()
+    model.readout, model.head = READOUTS[READOUTS.index(readout)], nn.Identity()
     features = training.predict(model, _as_read(model, part))  # (N, H), or (N, 3H) for `pool`
     fitted = LogisticRegression(C=0.1, max_iter=1_000).fit(features.numpy(), part.y.numpy())
     model.head = nn.Linear(features.shape[1], 1)
@@ -212,11 +212,11 @@ def with_readout(model: TextClassifier, readout: str, part: imdb.Split) -> TextC
 
 @torch.no_grad()
 def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return a text's logit (1, T) after each of its words, then with so many paddings behind."""
+    """Return the logit of a text (1, T) after each word, then with so many paddings behind."""
     read = [ids[:, : k + 1] for k in range(ids.shape[1])]
-    logits = [model(words, torch.tensor([words.shape[1]])) for words in read]
+    logits = [model(part, torch.tensor([part.shape[1]])) for part in read]
     more = [model(pad(ids, (0, n), value=PAD), torch.tensor([ids.shape[1]])) for n in paddings]
-    return torch.cat(logits + more)[:, 0]  # (T + paddings,)
+    return torch.cat(logits + more)[:, 0]  # (T + len(paddings),)
 
 
 def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
@@ -233,7 +233,7 @@ def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int])
 
 
 def accuracy_by_length(model: nn.Module, part: imdb.Split, edges: Sequence[int]) -> list[float]:
-    """Return the accuracy on the reviews of so many words: from one edge to below the next."""
+    """Return the accuracy on the reviews from one edge of words to below the next; NaN of none."""
     logits = training.predict(model, _as_read(model, part))
     right = (metrics.predictions(logits) == part.y).double()
     place = torch.bucketize(part.num_words.contiguous(), torch.tensor(edges), right=True)

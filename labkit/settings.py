@@ -1,6 +1,6 @@
 """Settings of a run: every parameter's default, range and unit, the presets, and one check of all.
 
-A parameter left at 0 takes its preset's value; what the caller names always wins.
+A parameter whose unit says so takes its preset's value at 0; what the caller names always wins.
 """
 
 from __future__ import annotations
@@ -103,7 +103,7 @@ def resolve(notebook: str, **given: object) -> Config:
     """Check the parameters of a notebook and fill in what was left open.
 
     The result has every parameter resolved (source, device and precision too), `notebook`,
-    `threads`, and what only presets have. Raises SettingsError with one sentence.
+    `threads`, and what only presets have. Raises SettingsError, or DataError if there are no data.
     """
     table = PARAMETERS[notebook]
     for name in given:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import combinations
+from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import pandas
@@ -68,7 +68,7 @@ def validation(histories: Mapping[str, Sequence[Mapping]], lang: str = "en") -> 
 def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str:
     """Compare guessed test accuracies, in [0, 1], with those found, as Markdown; and their order.
 
-    A guess within Wilson's 95 % interval counts as right. Raises ValueError for one above 1.
+    A guess within Wilson's 95 % interval counts as right. Raises ValueError outside [0, 1].
     """
     lines = []
     for name, value in guess.items():
@@ -82,17 +82,16 @@ def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str
         text = word("{name}: you said {guess:.1%}, it was {found:.1%}: {said}.", lang)
         shown = text.format(name=name, guess=value, found=test["accuracy"], said=word(said, lang))
         lines.append(f"- {shown}")
-    orders = [
-        sorted(guess, key=score) for score in (guess.get, lambda name: tests[name]["accuracy"])
-    ]
-    same = "Your order is the right one." if orders[0] == orders[1] else "The order is another."
-    return "\n".join([*lines, "", word(same, lang)])
+    order = [guess[name] for name in sorted(guess, key=lambda name: tests[name]["accuracy"])]
+    right = all(lower < higher for lower, higher in pairwise(order))
+    said = "Your order is the right one." if right else "The order is another."
+    return "\n".join([*lines, "", word(said, lang)])
 
 
 def compared(guess: Mapping, found: Mapping, lang: str = "en") -> str:
     """Set guesses beside what was found, as Markdown; numbers are differences of accuracies.
 
-    What was not found is left out. Raises ValueError for a guess of another kind, or above 1.
+    What was not found is left out. Raises ValueError for a guess of another kind, or beyond ±1.
     """
     line = word("{name}: you said {guess}, it was {found}.", lang)
     points = word("{:+.1f} points", lang)
@@ -110,13 +109,16 @@ def compared(guess: Mapping, found: Mapping, lang: str = "en") -> str:
 def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:
-    """Return for each model the two classes that it confuses most often, and how often."""
+    """Return for each model the two classes that it confuses most, or all in a tie; how often."""
     from labkit import metrics  # only here: `labkit show` does without PyTorch
 
     rows = {}
     for name, test in tests.items():
-        first, second, times = metrics.worst_pair(test["confusion"])
-        pair = f"{word(classes[first], lang)} / {word(classes[second], lang)}" if times else "–"
+        counts, names = test["confusion"], [word(each, lang) for each in classes]
+        *_, times = metrics.worst_pair(counts)
+        pairs = combinations(range(len(names)), 2)
+        worst = [(i, j) for i, j in pairs if counts[i][j] + counts[j][i] == times > 0]
+        pair = ", ".join(f"{names[i]} / {names[j]}" for i, j in worst) or "–"
         rows[name] = {"worst pair": pair, "times": times}
     return _frame(rows, lang)
 

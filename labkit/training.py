@@ -33,7 +33,7 @@ class TrainingConfig:
     seed: int = 42
     device: str = "cpu"
     precision: str = "fp32"  # or bf16
-    peak: float = 0.0  # of a one-cycle schedule, times learning_rate; 0: a constant rate
+    peak: float = 0.0  # of one cycle, times learning_rate; 1: no climb; 0: a constant rate
     clip_norm: float = 0.0  # largest norm of the gradient; 0: no bound
     embedding_rate: float = 1.0  # learning rate of word vectors, as a share of the others'
 
@@ -44,8 +44,8 @@ class Run:
 
     model: nn.Module | LinearModel
     history: list[dict[str, float]]
-    best_epoch: int  # counted from 1
-    train_seconds: float  # training alone: no evaluation, no preparation
+    best_epoch: int  # counted from 1; 0: none
+    train_seconds: float  # training alone, no evaluation; of the linear one, with its counting
     num_parameters: int
     diverged: dict[str, float] | None = None  # where a loss became NaN or infinite
 
@@ -97,7 +97,7 @@ def fit(
     epochs = range(len(history) + 1, config.num_epochs + 1)
     with Progress(name, steps * len(epochs)) as progress, deterministic(config.device):
         for epoch in epochs:
-            torch.manual_seed(digests.seed(config.seed, "dropout", epoch))
+            torch.manual_seed(digests.seed(config.seed, "dropout", epoch))  # word_dropout, shift
             generator = torch.Generator().manual_seed(digests.seed(config.seed, "order", epoch))
             order = train.order(config.batch_size, generator)
             record = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
@@ -115,7 +115,7 @@ def fit(
                     "A smaller learning_rate may help."
                 )
                 break
-            except torch.OutOfMemoryError as error:
+            except torch.OutOfMemoryError as error:  # a GPU's
                 raise MemoryError(
                     f"{name}: batches of {config.batch_size} do not fit on {config.device}: "
                     "choose a smaller batch_size."
@@ -148,7 +148,7 @@ def fit_linear(model: LinearModel, data, place: Place | None = None) -> Run:
     """
     if place and (finished := place.recall(model, data, None)):
         return finished
-    seconds = model.fit(data.train)
+    seconds = model.fit(data.train)  # in place, no copy
     run = Run(model, [], 0, seconds, model.num_parameters)  # no epochs
     if place:
         place.keep(run)
@@ -211,7 +211,7 @@ def train_epoch(
         optimizer.step()
         scheduler.step()
         losses.append(loss.detach())  # looked at after the epoch, so that no step waits for a GPU
-        total_loss += losses[-1] * len(y)  # the last batch is short, so weight by examples
+        total_loss += losses[-1] * len(y)  # one batch may be short, so weight by examples
         num_correct += (metrics.predictions(logits.detach()) == y).sum()
         num_seen += len(y)
         progress.step(total_loss, num_correct, num_seen)
@@ -239,7 +239,7 @@ def predict(model: nn.Module, data, precision: str = "fp32", batch_size: int = 2
             for index in order:
                 *inputs, _ = data.batch(index.to(device))
                 parts.append(model(*inputs).float())
-    except torch.OutOfMemoryError:
+    except torch.OutOfMemoryError:  # a GPU's; on a CPU it is a RuntimeError
         if batch_size == 1:
             raise
         return predict(model, data, precision, batch_size // 2)

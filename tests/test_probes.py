@@ -213,6 +213,13 @@ def test_in_a_sum_each_word_contributes_its_value():
         probes.read("?!", runs, vocabulary)
 
 
+def test_a_sentence_is_cut_into_words_as_the_reader_has_changed_it(monkeypatch):
+    monkeypatch.setattr(words, "tokenize", lambda text: text.lower().split("-"))
+    found = probes.read("Bad-Good", {"bag": run_of(Bag([0.0] * 4))}, words.Vocabulary(["bad"]))
+    assert found["words"] == ["bad", "good"]
+    assert probes.encode("Bad-Good", words.Vocabulary(["bad"])).tolist() == [[2, 1]]
+
+
 def test_the_linear_model_reads_the_same_sentences(tiny_reviews):
     """Reference: the model's own logits of the words so far."""
     model = linear.LinearModel()
@@ -248,6 +255,8 @@ def test_padding_hides_a_review_from_a_net_that_forgets():
         assert model.head.in_features == (24 if readout == "pool" else 8)
     assert accuracy["last"] == accuracy["pool"] == [1, 1]
     assert accuracy["padded"] == [0.5, 1]
+    with pytest.raises(ValueError, match="'mean'"):
+        probes.with_readout(forgetful(), "mean", part)
 
 
 def test_the_last_words_gradient_halves_with_each_padding():

@@ -17,7 +17,18 @@ def test_a_guess_within_the_interval_is_right_and_the_order_is_compared():
     assert said[1] == "- LSTM: you said 50.0%, it was 98.0%: too low."
     assert said[3] == "The order is another."
     assert tables.guessed({"RNN": 0.1, "LSTM": 1}, TESTS).endswith("Your order is the right one.")
+    for names in (("RNN", "LSTM"), ("LSTM", "RNN")):
+        equal = tables.guessed(dict.fromkeys(names, 0.9), TESTS)
+        assert equal.endswith("The order is another."), "two that are guessed equal have no order"
     assert "RNN:你猜 95.0%" in tables.guessed({"RNN": 0.95}, TESTS, "zh")
+
+
+def test_of_pairs_confused_as_often_all_are_named():
+    counts = [[5, 2, 0], [1, 5, 3], [0, 0, 5]]
+    shown = tables.worst_pairs({"RNN": {"confusion": counts}}, ("a", "b", "c"))
+    assert shown.loc["RNN"].tolist() == ["a / b, b / c", 3]
+    none = tables.worst_pairs({"RNN": {"confusion": [[5, 0], [0, 5]]}}, ("a", "b"))
+    assert none.loc["RNN"].tolist() == ["–", 0]
 
 
 def test_a_guess_in_percent_is_refused_with_the_number_to_write():

@@ -38,8 +38,7 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
         ax.plot(mean, row, "|", color=colour, markersize=12, markeredgewidth=2.2)
         for other in entry["against"]:
             ax.plot(other["mean"] / other["margin"], row, "x", color="#D55E00", markersize=6)
-    names = [f"{entry['id']}  {word(entry['verdict'])}" for entry in entries]
-    ax.set_yticks(range(len(entries)), names)
+    ax.set_yticks(range(len(entries)), [f"{e['id']}  {word(e['verdict'])}" for e in entries])
     ax.set_ylim(len(entries) - 0.4, -0.6)
     ax.set_xscale("symlog", linthresh=3)
     ax.xaxis.set_major_formatter("{x:g}")

@@ -25,10 +25,9 @@ GROUPS = {  # of verdicts, as a reader asks for them
     "The seeds cannot tell": ("inconclusive",),
     "Not tested": ("not tested", "not run yet"),
 }
-AGAINST = "a comparison beside it speaks against it"
 HALF_LIVES = (
-    "In the study ({num_examples:,} digits, {num_epochs} epochs) the gradient at the input halves "
-    "every so many rows, median (lowest … highest; ∞: not within 32, or it grows): "
+    "Rows over which the gradient at the input halves, in the study ({num_examples:,} digits, "
+    "{num_epochs} epochs); median (lowest … highest; ∞: more than 32, or it grows): "
 )
 
 
@@ -41,7 +40,7 @@ def line(entry: dict) -> str:
     found = f"{entry['id']:4}{ledger.said(entry):30}{difference:32}margin {part['margin']:<8g}"
     found += f"seeds {len(entry['seeds'])}, {entry['budget']}, "
     found += "; ".join(device(name, "en") for name in entry["devices"])
-    return found + f"; {AGAINST}" * bool(entry["against"])
+    return found + verdict(entry, "en").removeprefix(ledger.said(entry))
 
 
 def _interval(part: dict, names: tuple[str, str] = ("low", "high")) -> str:
@@ -52,8 +51,8 @@ def _interval(part: dict, names: tuple[str, str] = ("low", "high")) -> str:
 
 def verdict(entry: dict, lang: str) -> str:
     """Return the verdict in a language, with what speaks against it."""
-    against = f"; {word(AGAINST, lang)}" * bool(entry["against"])
-    return _translated(ledger.said(entry), lang) + against
+    against = f"; {word('a comparison beside it speaks against it', lang)}"
+    return _translated(ledger.said(entry), lang) + against * bool(entry["against"])
 
 
 def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:

@@ -24,7 +24,7 @@ CLASSES = ("negative", "positive")
 class Split:
     """Some of the reviews: all their words in one row, where each starts, its length and label."""
 
-    ids: Tensor  # (words of all reviews,) int32
+    ids: Tensor  # (words of all reviews and one <unk>,) int32
     starts: Tensor  # (N,)
     num_words: Tensor  # (N,) of the whole review
     lengths: Tensor  # (N,) words that are read, at least 1

@@ -18,7 +18,7 @@ from labkit.data import download, official, sample
 
 CLASSES = tuple("0123456789")
 SIZE = 32
-MEAN, STD = 0.1307, 0.3081  # of the training pixels, scaled to [0, 1]
+MEAN, STD = 0.1307, 0.3081  # of the training pixels, in [0, 1], at 28 × 28
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Split:
         if not self.shift:
             return self.x[index], self.y[index]
         by = torch.randint(-self.shift, self.shift + 1, (2, len(index), 1)).to(index.device)
-        places = (torch.arange(SIZE, device=index.device) + by) % SIZE  # blank border leaves
+        places = (torch.arange(SIZE, device=index.device) + by) % SIZE  # ink seldom leaves
         rows, columns = places  # (B, 32) each
         return self.x[index[:, None, None], rows[:, :, None], columns[:, None, :]], self.y[index]
 

@@ -63,7 +63,7 @@ def test_half_lives_are_those_of_the_recorded_slopes(write, record):
         "RNN before training 1.0 (1.0 … 1.0; n = 5); RNN after training 4.0 (1.0 … ∞; n = 5); "
         "LSTM before training 2.0 (2.0 … 2.0; n = 2); LSTM after training ∞ (20.0 … ∞; n = 2)"
     )
-    assert "(12,000 digits, 5 epochs)" in report.half_lives()
+    assert "the study (12,000 digits, 5 epochs);" in report.half_lives()
     assert "RNN 训练前 1.0" in report.half_lives("zh") and "study" not in report.half_lives("zh")
 
 
