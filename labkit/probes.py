@@ -20,7 +20,7 @@ from torch.nn.functional import pad
 from labkit import metrics, training
 from labkit.data import imdb, mnist, words
 from labkit.data.words import PAD, Vocabulary
-from labkit.models.classifiers import READOUTS, LeNet, SequenceClassifier, TextClassifier
+from labkit.models.classifiers import LeNet, SequenceClassifier, TextClassifier
 from labkit.models.linear import LinearModel
 
 Model = nn.Module | LinearModel
@@ -201,7 +201,7 @@ def with_readout(model: TextClassifier, readout: str, part: imdb.Split) -> TextC
     Word vectors and recurrent layers stay as they are: how much of a review is there to be read?
     """
     model = copy.deepcopy(model)
-    model.readout, model.head = READOUTS[READOUTS.index(readout)], nn.Identity()
+    model.readout, model.head = readout, nn.Identity()
     features = training.predict(model, _as_read(model, part))  # (N, H), or (N, 3H) for `pool`
     fitted = LogisticRegression(C=0.1, max_iter=1_000).fit(features.numpy(), part.y.numpy())
     model.head = nn.Linear(features.shape[1], 1)
