@@ -17,7 +17,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
     if "torch" in sys.modules:
         warnings.warn(
             "PyTorch was imported before labkit, so its threads spin: beside other busy programs a "
-            "training may take ten times as long. Import labkit first.",
+            "training may take several times as long. Import labkit first.",
             stacklevel=2,
         )
 
