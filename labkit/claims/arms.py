@@ -26,9 +26,7 @@ _reviews = functools.lru_cache(maxsize=2)(imdb.load)  # most arms of reviews see
 def check_data(arm: str) -> None:
     """Raise DataError if an arm's official data are not there: nothing is downloaded here."""
     if not official.is_there(plan.plan()["arms"][arm]["data"]):
-        raise official.DataError(
-            "The claims need the official data, which are not there: run `labkit data get`."
-        )
+        raise official.DataError("The claims need the official data: run `labkit data get`.")
 
 
 @functools.lru_cache(maxsize=2)
@@ -78,13 +76,14 @@ def build(arm: str, data: Data, seed: int, budget: str = "report") -> nn.Module:
         return classifiers.LeNet()
     sizes = {name: how[name] for name in ("hidden_size", "num_layers", "dropout")}
     if how["data"] == "mnist":
-        return classifiers.SequenceClassifier(how["architecture"], mnist.SIZE, **sizes)
-    sizes |= {name: how[name] for name in ("embedding_dim", "between", "readout")}
-    model = classifiers.TextClassifier(how["architecture"], len(data.vocabulary), **sizes)
-    model.embedding.weight.data.mul_(how["embedding_std"] / 0.1)  # which is the course's own
-    if "forget_bias" in how:
-        for layer in model.forward_layers:  # PyTorch adds two biases; gates: input, forget, …
-            layer.bias_hh_l0.data[how["hidden_size"] : 2 * how["hidden_size"]] = how["forget_bias"]
+        model = classifiers.SequenceClassifier(how["architecture"], mnist.SIZE, **sizes)
+    else:
+        sizes |= {name: how[name] for name in ("embedding_dim", "between", "readout")}
+        model = classifiers.TextClassifier(how["architecture"], len(data.vocabulary), **sizes)
+        model.embedding.weight.data.mul_(how["embedding_std"] / 0.1)  # which is the course's own
+    for name, weight in model.named_parameters() if "forget_bias" in how else ():
+        if "bias_hh" in name:  # PyTorch adds two biases; gates: input, forget, …
+            weight.data[how["hidden_size"] : 2 * how["hidden_size"]] = how["forget_bias"]
     return model
 
 

@@ -82,6 +82,13 @@ def test_what_only_some_arms_say_reaches_their_models_and_training(tiny_reviews)
     )
     assert (biased[128:256] == 1).all()
     assert torch.equal(biased[:128], plain[:128]) and torch.equal(biased[256:], plain[256:])
+    plain, biased = (
+        dict(arms.build(f"digits LSTM, 16 blank rows{more}", None, 0).named_parameters())
+        for more in ("", ", forget bias 1")
+    )
+    for name in plain:
+        differ = (plain[name] != biased[name]).nonzero()[:, 0].tolist()
+        assert differ == (list(range(128, 256)) if "bias_hh" in name else []), name
     assert arms.config("reviews RNN, clipped", 0, "report").clip_norm == 1.0
     assert arms.config("reviews RNN", 0, "report").clip_norm == 0.0
     assert arms.config("reviews RNN, rate 0.003", 0, "report").learning_rate == 0.003
