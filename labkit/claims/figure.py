@@ -12,8 +12,8 @@ from labkit.claims import ledger, measures, plan
 from labkit.figures import STYLES
 from labkit.language import word
 
-COLOURS = {"supported": "#009E73", "points that way": "#56B4E9"}
-COLOURS |= {"contradicted": "#D55E00", "points the other way": "#E69F00", "equivalent": "#0072B2"}
+COLOURS = {"supported": "#5E3C99", "points that way": "#A992D0", "equivalent": "#000000"}
+COLOURS |= {"contradicted": "#8C510A", "points the other way": "#C9A25A"}  # none is a model's
 I1 = ("reviews LSTM", "reviews LSTM, padded", "reviews RNN", "reviews RNN, padded")
 
 
@@ -37,10 +37,11 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
             ax.plot([low, high], [row, row], color=colour, linewidth=2.2)
         ax.plot(mean, row, "|", color=colour, markersize=12, markeredgewidth=2.2)
         for other in entry["against"]:
-            ax.plot(other["mean"] / other["margin"], row, "x", color="#D55E00", markersize=6)
+            ax.plot(other["mean"] / other["margin"], row, "x", color="#8C510A", markersize=6)
     ax.set_yticks(range(len(entries)), [f"{e['id']}  {word(e['verdict'])}" for e in entries])
     ax.set_ylim(len(entries) - 0.4, -0.6)
     ax.set_xscale("symlog", linthresh=3)
+    ax.xaxis.set_major_locator(plt.FixedLocator([-30, -10, -3, -1, 0, 1, 3, 10, 30]))
     ax.xaxis.set_major_formatter("{x:g}")
     unit = "difference as claimed, in margins (grey: too small to matter; logarithmic beyond 3)"
     ax.set_xlabel(word(unit))
