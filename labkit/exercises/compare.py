@@ -11,6 +11,8 @@ from torch import Tensor, nn
 
 from labkit.language import asked, word
 
+LINE = "exact: {exact} · to {at:g}, relative or absolute: {near} · largest difference: {most}"
+
 
 def same(a, b, tolerance: float) -> bool:
     """Return whether two results agree: numbers to a tolerance, errors in kind and message."""
@@ -31,6 +33,8 @@ def same(a, b, tolerance: float) -> bool:
 def differences(yours: list, ours: list, tolerance: float) -> str:
     """Return one line: equal exactly and, of decimals, to the tolerance, and by how much not."""
     a, b = _flat(yours), _flat(ours)
+    if listed(yours, ours, tolerance):
+        return word("The values agree, but one is a list where the other is a tensor.", asked())
     if len(a) != len(b):
         return word("Number of values: yours {a}, ours {b}.", asked()).format(a=len(a), b=len(b))
     if [_kind(value) for value in a] != [_kind(value) for value in b]:
@@ -42,8 +46,13 @@ def differences(yours: list, ours: list, tolerance: float) -> str:
         return word("exact: {exact}", asked()).format(exact=exact)
     apart = [(_numbers(x) - _numbers(y)).abs().max() for x, y in pairs if x.numel()]
     largest = max(map(float, apart), default=0.0)
-    line = word("exact: {exact} · to {tolerance:g}: {near} · largest difference: {most}", asked())
-    return line.format(exact=exact, tolerance=tolerance, near=near, most=f"{largest:.2g}")
+    return word(LINE, asked()).format(exact=exact, at=tolerance, near=near, most=f"{largest:.2g}")
+
+
+def listed(yours: list, ours: list, tolerance: float) -> bool:
+    """Return whether the numbers agree, but some are in a list where the other has a tensor."""
+    a, b = [[x.tolist() if isinstance(x, Tensor) else x for x in _flat(v)] for v in (yours, ours)]
+    return len(a) != len(b) and same(_flat(a), _flat(b), tolerance)
 
 
 def table(rows: dict) -> str:

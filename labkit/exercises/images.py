@@ -49,10 +49,10 @@ def _num_parameters(cell, input_size, hidden_size, num_layers, num_classes):
     return sum(weight.numel() for weight in (*rnn.parameters(), *head.parameters()))
 
 
-def _count(gates=4, biases=2, states=True, head=1, head_bias=1, alike=False):
+def _count(gates=4, biases=2, states=True, head=1, head_bias=1, alike=False, upper=9):
     def count(cell, input_size, hidden_size, num_layers, num_classes):
         times = gates if cell == "LSTM" else 1
-        sizes = [input_size] + [input_size if alike else hidden_size] * (num_layers - 1)
+        sizes = [input_size] + [input_size if alike else hidden_size] * min(num_layers - 1, upper)
         a_unit = [size + states * hidden_size + biases for size in sizes]
         total = sum(times * hidden_size * size for size in a_unit)
         return total + head * num_classes * (hidden_size + head_bias)
@@ -64,7 +64,7 @@ COUNT = Exercise(
     name="num_parameters",
     points=4,
     reference=_num_parameters,
-    draw=lambda: [("RNN", 3, 5, 1, 4), ("LSTM", 3, 5, 1, 4), ("LSTM", 32, 128, 2, 10)],
+    draw=lambda: [(cell, 3, 5, layers, 4) for layers in (1, 2, 3) for cell in ("RNN", "LSTM")],
     wrong={
         "one_gate": _count(gates=1),
         "three_gates": _count(gates=3),
@@ -74,6 +74,8 @@ COUNT = Exercise(
         "no_head": _count(head=0),
         "no_head_bias": _count(head_bias=0),
         "layers_alike": _count(alike=True),
+        "two_layers": _count(upper=1),
+        "one_layer": _count(upper=0),
         "one_bias+layers_alike": _count(biases=1, alike=True),
     },
 )
@@ -88,8 +90,7 @@ CONVOLVE = Exercise(
     points=6,
     reference=_convolve,
     draw=lambda: [
-        (*normal(c, (c, 6, 7), (c, k, k), ()), padding)
-        for c, k, padding in [(1, 3, 1), (3, 5, 2), (2, 3, 0)]
+        (*normal(c, (c, 6, 7), (c, k, k), ()), p) for c, k, p in [(1, 3, 1), (3, 5, 2), (2, 3, 0)]
     ],
     wrong={
         "flipped": lambda i, k, b, p: _convolve(i, k.flip(1, 2), b, p),
@@ -105,8 +106,7 @@ CONVOLVE = Exercise(
 
 def _draw_logits():
     a, b, c = normal(0, (1, 3), (4, 3), (2, 5))
-    pairs = (a, [1]), (b, [2, 0, 0, 1]), (1000 * c, [4, 2])
-    return [(logits, torch.tensor(y)) for logits, y in pairs]
+    return [(z, torch.tensor(y)) for z, y in ((a, [1]), (b, [2, 0, 0, 1]), (1000 * c, [4, 2]))]
 
 
 CROSS_ENTROPY = Exercise(
@@ -140,12 +140,12 @@ def _order(size, seed):
 
 def _each_its_own(images, seed):
     generator = torch.Generator().manual_seed(seed)
-    orders = [torch.randperm(image.numel(), generator=generator) for image in images]
-    return torch.stack([x.flatten()[k].view_as(x) for x, k in zip(images, orders, strict=True)])
+    moved = [x.flatten()[torch.randperm(x.numel(), generator=generator)] for x in images]
+    return torch.stack(moved)
 
 
 def _permuted(permute):
-    return lambda images, seed, *how: (permute(images, seed), _disturb(images, seed, *how)[1])
+    return lambda x, seed, *how: (permute(x, seed).view_as(x), _disturb(x, seed, *how)[1])
 
 
 def _longer(append):
@@ -161,9 +161,10 @@ DISTURB = Exercise(
     ],
     wrong={
         "each_its_own": _permuted(_each_its_own),
+        "other_way": _permuted(lambda x, s: x.flatten(1)[:, _order(x[0].numel(), s).argsort()]),
         "rows_only": _permuted(lambda x, seed: x[:, _order(x.shape[1], seed)]),
         "digits_only": _permuted(lambda x, seed: x[_order(len(x), seed)]),
-        "flat": _permuted(lambda x, seed: x.flatten(1)[:, _order(x[0].numel(), seed)]),
+        "flat": lambda x, *how: (_disturb(x, *how)[0].flatten(1), _disturb(x, *how)[1]),
         "before": _longer(lambda x, *how: _disturb(x.flip(1), *how)[1].flip(1)),
         "zeros": lambda images, seed, paper, k: _disturb(images, seed, 0.0, k),
         "both_at_once": _longer(lambda x, *how: _disturb(_disturb(x, *how)[0], *how)[1]),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import functools
 import inspect
@@ -10,18 +9,21 @@ import io
 import itertools
 import tomllib
 import traceback
-import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from warnings import catch_warnings
 
 import torch
 from torch import Tensor
+from torch.random import fork_rng
 
-from labkit.exercises.compare import differences, same, table
+from labkit.exercises.compare import differences, listed, same, table
 from labkit.language import asked, word
 
 CHANGED = 0.5  # share of the points for right values from a function that changes its inputs
+LISTED = 0.75  # and for right values in a list where a tensor is wanted, or the reverse
 
 
 @dataclass(frozen=True)
@@ -75,13 +77,10 @@ def normal(seed: int, *shapes: tuple[int, ...]) -> tuple[Tensor, ...]:
     return tuple(numbers.round(decimals=1) for numbers in drawn)
 
 
-def joined(kinds: tuple[dict, ...], make: Callable) -> dict:
+def joined(kinds: Sequence[dict], make: Callable) -> dict:
     """Return name → make(one of each kind), without the one in which all are right (named "")."""
-    return {
-        "+".join(filter(None, names)): make(*map(dict.get, kinds, names))
-        for names in itertools.product(*kinds)
-        if any(names)
-    }
+    chosen = filter(any, itertools.product(*kinds))
+    return {"+".join(filter(None, at)): make(*map(dict.get, kinds, at)) for at in chosen}
 
 
 def judge(exercise: Exercise, answer: Callable) -> Verdict:
@@ -89,11 +88,11 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
 
     Nothing goes to stderr: nbgrader gives no points for a cell that writes there.
     """
-    with torch.random.fork_rng(devices=[]):
+    with fork_rng(devices=[]):
         cases = exercise.draw()
     yours, changed = call_all(exercise, answer, cases)
     ours, may_change = call_all(exercise, exercise.reference, cases)
-    if nothing := [said for said in map(_nothing, yours) if said]:
+    if all(nothing := [*map(_nothing, yours)]):
         return _verdict(exercise, "not attempted", 0.0, nothing[:1])
     said = []
     if names := ", ".join(f"`{name}`" for name in sorted(changed - may_change)):
@@ -108,31 +107,26 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     share = 0.0
     again, _ = call_all(exercise, answer, cases[:1], seed=1)
     if not same(again, yours[:1], exercise.tolerance):
-        said = [_word("Two calls with the same inputs differ: something in it is random."), *said]
+        said = [_word("Two equal calls differ: something is random, or kept between them."), *said]
     elif name := recognise(exercise, yours, cases):
         words_said, share = told(exercise.name, name)
         said = [words_said, *said]
+    elif listed(yours, ours, exercise.tolerance):
+        share = LISTED
     outcome = "raised" if isinstance(yours[k], Exception) else "wrong"
     rows = dict(zip(_names(exercise), cases[k], strict=True))
     if outcome == "raised":
         said = [*said, _raised(yours[k], answer)]
     else:
-        said = [*said, differences(yours[k : k + 1], ours[k : k + 1], exercise.tolerance)]
+        said = [*said, nothing[k] or differences([yours[k]], [ours[k]], exercise.tolerance)]
         rows |= {_word("yours"): yours[k], _word("ours"): ours[k]}
     return _verdict(exercise, outcome, share, [*said, table(rows)])
 
 
-def call_all(
-    exercise: Exercise, function: Callable, cases: list[tuple], seed: int = 0
-) -> tuple[list, set[str]]:
+def call_all(exercise: Exercise, function: Callable, cases: list[tuple], seed: int = 0) -> tuple:
     """Return what a function gives, or raises, for copies of the cases, and what it changed."""
     given, results = copy.deepcopy(cases), []
-    with (
-        torch.random.fork_rng(devices=[]),
-        warnings.catch_warnings(),
-        contextlib.redirect_stderr(io.StringIO()),
-    ):
-        warnings.simplefilter("ignore")
+    with fork_rng(devices=[]), catch_warnings(action="ignore"), redirect_stderr(io.StringIO()):
         for case in given:
             torch.manual_seed(seed)
             try:
@@ -150,12 +144,9 @@ def call_all(
 
 def recognise(exercise: Exercise, results: list, cases: list[tuple]) -> str | None:
     """Return the name of the wrong answer that gives these results in every case, if any does."""
-    for name, wrong in exercise.wrong.items():
-        for some in (cases[:1], cases):  # most are told apart by the first case
-            found, _ = call_all(exercise, wrong, some)
-            if not same(results[: len(some)], found, exercise.tolerance):
-                break
-        else:
+    for name, wrong in exercise.wrong.items():  # most are told apart by the first case
+        found = (call_all(exercise, wrong, some)[0] for some in (cases[:1], cases))
+        if all(same(results[: len(some)], some, exercise.tolerance) for some in found):
             return name
     return None
 
@@ -165,7 +156,7 @@ def _nothing(result) -> str:
     if isinstance(result, NotImplementedError) and not result.args:
         return _word("`raise NotImplementedError()` still stands: put your lines in its place.")
     nothing = result is None or result is Ellipsis
-    return _word("Your function returns nothing: its `return` is missing.") if nothing else ""
+    return _word("Your function returns nothing here: a `return` is missing.") if nothing else ""
 
 
 def _names(exercise: Exercise) -> list[str]:

@@ -16,12 +16,13 @@ from labkit.exercises.judge import Exercise, joined, normal
 
 LETTERS = {"": r"\w", "english_letters_only": r"[a-z0-9_]"}
 DIGITS = {"": "", "no_digits": r"(?!\d)"}  # what follows is no digit
+UNDERSCORES = {"": "", "no_underscore": "(?!_)"}
 APOSTROPHES = {"": "L+(?:'L+)*", "apostrophe_splits": "L+", "outer_quotes": "(?:L|')+"}
 LINE_ENDS = {"": " ", "line_end_a_word": " br ", "line_end_glues": ""}
 
 
-def _tokenizer(letter=r"\w", digit="", word="L+(?:'L+)*", line_end=" ", lower=str.lower):
-    pattern = word.replace("L", f"(?:{digit}{letter})")
+def _tokenizer(letter=r"\w", no="", nor="", word="L+(?:'L+)*", line_end=" ", lower=str.lower):
+    pattern = word.replace("L", f"(?:{no}{nor}{letter})")
     return lambda text: re.findall(pattern, lower(text).replace("<br />", line_end))
 
 
@@ -30,15 +31,16 @@ TOKENIZE = Exercise(
     points=2,
     reference=lambda text: _tokenizer()(text),
     draw=lambda: [
-        ("I don't regret it<br />the CAFÉ was GREAT, 10/10!",),
-        ("Wasn't it 'naïve'?<br /><br />Two hours: 7/10, or 1.5 stars.<br />Don't",),
+        ("I don't regret it<br />the CAFÉ in WALL_E was GREAT, 10/10!",),
+        ("Wasn't it 'naïve'?<br /><br />Two hours: 7/10, or 1.5 stars.<br />It's",),
     ],
     wrong={
-        **joined((LETTERS, DIGITS, APOSTROPHES, LINE_ENDS), _tokenizer),
+        **joined((LETTERS, DIGITS, UNDERSCORES, APOSTROPHES, LINE_ENDS), _tokenizer),
         "glued": lambda text: re.sub(r"[^\w\s']", "", text.lower().replace("<br />", " ")).split(),
         "as_in_the_lesson": words.tokenize,
         "white_space_only": lambda text: text.lower().replace("<br />", " ").split(),
         "split_alone": lambda text: text.lower().split(),
+        "only_t": _tokenizer(word="L+(?:'t)?"),
         "capitals": _tokenizer(lower=str),
     },
 )
@@ -58,15 +60,10 @@ def _kept(train, test, min_freq):
     return list(_vocabulary(train, test, min_freq)[0])
 
 
-def _drop(train, test, min_freq):
-    index, ids = _vocabulary(train, test, min_freq)
-    return index, [[k for k in review if k != 1] for review in ids]
-
-
 def _draw_words():
-    train = ["a good film", "not a good film no", "a bad idea and a bad bad film not a bad"]
+    train = ["a good film", "not a good film no", "a sad idea and a sad sad film not a sad"]
     small = ([text.split() for text in train[:2]], ["good idea a film not bad bad bad".split()], 2)
-    return [small, ([text.split() for text in train], [["bad", "story"], ["story", "a"]], 2)]
+    return [small, ([text.split() for text in train], [["sad", "story"], ["story", "a"]], 3)]
 
 
 VOCABULARY = Exercise(
@@ -80,10 +77,14 @@ VOCABULARY = Exercise(
         "from_1": lambda train, test, m: _number(_kept(train, test, m), test, first=1),
         "more_than": lambda train, test, m: _vocabulary(train, test, m + 1),
         "all_words": lambda train, test, m: _vocabulary(train, test, 1),
-        "unknown_dropped": _drop,
+        "always_2": lambda train, test, m: _vocabulary(train, test, 2),
+        "unknown_dropped": lambda train, test, m: _number(
+            kept := _kept(train, test, m), [[w for w in review if w in kept] for review in test]
+        ),
         "unknown_is_0": lambda train, test, m: _number(_kept(train, test, m), test, unknown=0),
         "first_seen": lambda t, x, m: _number(sorted(_kept(t, x, m), key=sum(t, []).index), x),
         "alphabetical": lambda train, test, m: _number(sorted(_kept(train, test, m)), test),
+        "ties_alphabetical": lambda t, x, m: _vocabulary([sorted(sum(t, []))], x, m),
         "rarest_first": lambda train, test, m: _number(_kept(train, test, m)[::-1], test),
     },
 )
@@ -108,28 +109,34 @@ def _padded(cut=_cut, width=lambda lengths, max_len: max(lengths), front=False, 
     return pad
 
 
+PADS = {
+    "": _padded(),
+    "lengths_with_padding": _padded(lengths=lambda reviews, wide: [wide] * len(reviews)),
+    "lengths_before_cutting": _padded(lengths=lambda reviews, wide: list(map(len, reviews))),
+    "head_only": _padded(lambda review, max_len, tail: review[:max_len]),
+    "tail_only": _padded(lambda review, max_len, tail: review[-max_len:]),
+    "too_long": _padded(lambda review, max_len, tail: _cut(review, max_len + tail, tail)),
+    "all_of_it_at_tail_0": _padded(lambda r, m, t: r if len(r) <= m else r[: m - t] + r[-t:]),
+    "short_ones_too": _padded(lambda r, m, t: r[: m - t] + r[len(r) - t :]),
+    "short_ones_too+all_of_it_at_tail_0": _padded(lambda r, m, t: r[: m - t] + r[-t:]),
+    "not_cut": _padded(lambda review, max_len, tail: review),
+    "always_max_len": _padded(width=lambda lengths, max_len: max_len),
+    "zeros_in_front": _padded(front=True),
+}
+IDS = {"": lambda ids, n: (ids, n), "decimals": lambda ids, n: (ids.float(), n)}
+
+
 PAD = Exercise(
     name="pad",
     points=4,
-    reference=_padded(),
+    reference=PADS[""],
     draw=lambda: [
         ([[5, 6], [7]], 3, 1),
         ([[2, 3, 4, 5, 6, 7, 8], [9, 10, 3], [4]], 5, 2),
-        ([[9, 8, 7, 6, 5, 4], [3, 2]], 4, 0),
+        ([[9, 8, 7, 6, 5, 4], [2**24 + 1, 2]], 4, 0),  # an id that float32 does not have
     ],
-    wrong={
-        "lengths_with_padding": _padded(lengths=lambda reviews, wide: [wide] * len(reviews)),
-        "lengths_before_cutting": _padded(lengths=lambda reviews, wide: list(map(len, reviews))),
-        "head_only": _padded(lambda review, max_len, tail: review[:max_len]),
-        "tail_only": _padded(lambda review, max_len, tail: review[-max_len:]),
-        "too_long": _padded(lambda review, max_len, tail: _cut(review, max_len + tail, tail)),
-        "all_of_it_at_tail_0": _padded(lambda r, m, t: r if len(r) <= m else r[: m - t] + r[-t:]),
-        "short_ones_too": _padded(lambda r, m, t: r[: m - t] + r[len(r) - t :]),
-        "short_ones_too+all_of_it_at_tail_0": _padded(lambda r, m, t: r[: m - t] + r[-t:]),
-        "not_cut": _padded(lambda review, max_len, tail: review),
-        "always_max_len": _padded(width=lambda lengths, max_len: max_len),
-        "zeros_in_front": _padded(front=True),
-    },
+    wrong=joined((PADS, IDS), lambda pad, typed: lambda *given: typed(*pad(*given))),
+    tolerance=1e-9,
 )
 
 
