@@ -225,7 +225,7 @@ def test_without_the_official_data_it_says_so_and_fetches_nothing(tmp_path, monk
     monkeypatch.setattr(plan, "RECORDS", tmp_path / "study")
     monkeypatch.setattr(download, "get", None)
     arms.load.cache_clear()
-    message = "need the official data, which are not there: run `labkit data get`"
+    message = "The claims need the official data: run `labkit data get`"
     with pytest.raises(ValueError, match=message):
         arms.load(ARM, budget)
     done = CliRunner().invoke(command.claims, ["run", "M2", "--budget", budget])

@@ -37,7 +37,7 @@ SAME = {
     "a comment": ("training.py", "model.train()\n", "model.train()  # a comment\n"),
     "a comment of its own": ("training.py", "import copy", "# a comment\nimport copy"),
     "blank lines": ("models/linear.py", "import time\n", "import time\n\n\n"),
-    "a label": ("language.py", "return english", "return english.upper()"),
+    "a label": ("language.py", "return name.replace", "return name.upper().replace"),
     "a figure": ("figures.py", "def ", "def other_"),
     "a table": ("tables.py", "def results", "def other_results"),
     "a lock": ("machine/locks.py", "WAIT = 40.0", "WAIT = 50.0"),
