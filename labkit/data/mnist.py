@@ -50,7 +50,8 @@ class Split:
         if not self.shift:
             return self.x[index], self.y[index]
         by = torch.randint(-self.shift, self.shift + 1, (2, len(index), 1)).to(index.device)
-        places = (torch.arange(SIZE, device=index.device) + by) % SIZE  # ink seldom leaves
+        # what leaves on one side comes in on the other: paper, and seldom ink
+        places = (torch.arange(SIZE, device=index.device) + by) % SIZE
         rows, columns = places  # (B, 32) each
         return self.x[index[:, None, None], rows[:, :, None], columns[:, None, :]], self.y[index]
 
