@@ -73,12 +73,12 @@ def class_scores(confusion: Sequence[Sequence[int]]) -> list[dict[str, float]]:
     ]
 
 
-def worst_pair(confusion: Sequence[Sequence[int]]) -> tuple[int, int, int]:
-    """Return the two classes that are taken for each other most often, and how often."""
+def worst_pairs(confusion: Sequence[Sequence[int]]) -> tuple[list[tuple[int, int]], int]:
+    """Return the pairs of classes that are taken for each other most often, and how often."""
     counts = np.array(confusion)
     both = np.triu(counts + counts.T, 1)
-    first, second = np.unravel_index(both.argmax(), both.shape)
-    return int(first), int(second), int(both[first, second])
+    times = int(both.max())
+    return [(int(i), int(j)) for i, j in np.argwhere(both == times)] if times else [], times
 
 
 def only_one_right(logits: Tensor, other: Tensor, y: Tensor) -> tuple[int, int]:
@@ -89,9 +89,10 @@ def only_one_right(logits: Tensor, other: Tensor, y: Tensor) -> tuple[int, int]:
 
 
 def mcnemar(only_first: int, only_second: int) -> float:
-    """Return the exact two-sided p of McNemar's test (1947), of examples that two models differ on.
+    """Return the exact two-sided p of McNemar's test (1947) for two models on the same examples.
 
-    If both models were equally good, either would be the right one of a pair with probability 1/2.
+    only_first, only_second: the numbers of examples that only the one or the other gets right. If
+    both models were equally good, each such example would be either's with probability 1/2.
     """
     differ = only_first + only_second
     return float(binomtest(only_first, differ, 0.5).pvalue) if differ else 1.0

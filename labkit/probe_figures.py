@@ -43,7 +43,7 @@ def when_it_knows(x: Tensor, y: Tensor, probabilities: Found, case: int = 0) -> 
         left.plot(rows, so_far, line, color=colour, label=name)
         decided = decided_at(found)[:, None].numpy() <= rows
         right.plot(rows, decided.mean(axis=0), line, color=colour)
-    for ax, title in ((left, "accuracy so far"), (right, "digits whose answer stays")):
+    for ax, title in ((left, "accuracy so far"), (right, "digits with their final answer")):
         ax.set(xlabel=word("rows read"), ylabel=word(title), ylim=(0, 1.02))
         seaborn.despine(ax=ax)
         in_percent(ax)
@@ -133,6 +133,8 @@ def misread(x: Tensor, y: Tensor, logits: Found, tests: Mapping[str, Mapping]) -
     x: (N, T, D), y: (N,), logits: model → (N, C), tests: model → its `metrics.test_scores`.
     """
     num, alone = 6, only_wrong(logits, y)
+    errors = {name: confusions(tests[name]["confusion"])[:5] for name in logits}
+    most = max([1, *(times for each in errors.values() for *_, times in each)])  # one scale for all
     figure, axes = _panels(len(logits), num + 1, 1.75 * len(logits), width_ratios=[1] * num + [2.2])
     for row, (name, each) in zip(axes, logits.items(), strict=True):
         for ax in row[:num]:
@@ -142,10 +144,10 @@ def misread(x: Tensor, y: Tensor, logits: Found, tests: Mapping[str, Mapping]) -
             ax.imshow(x[k], cmap="gray_r")
             ax.set_title(f"{y[k]} → {answer}  {sure:.0%}", fontsize=9)
         row[0].set_ylabel(f"{name}: {len(alone[name])}")
-        ranked = confusions(tests[name]["confusion"])[:5]
-        names, times = [f"{true} → {taken}" for true, taken, _ in ranked], [n for *_, n in ranked]
-        row[-1].bar_label(row[-1].barh(names, times, color=STYLES[name][0]), padding=2, fontsize=8)
-        row[-1].set(xlim=(0, 1.15 * max([1, *times])), xticks=[])
+        names = [f"{true} → {taken}" for true, taken, _ in errors[name]]
+        bars = row[-1].barh(names, [n for *_, n in errors[name]], color=STYLES[name][0])
+        row[-1].bar_label(bars, padding=2, fontsize=8)
+        row[-1].set(xlim=(0, 1.15 * most), xticks=[])
         row[-1].invert_yaxis()
     axes[0, -1].set_title(word("most frequent errors"), fontsize=9)
     figure.suptitle(word("wrong in this model alone: true → answer, its probability"), fontsize=10)
@@ -174,12 +176,12 @@ def padding(words: list[str], paddings: Sequence[int], edges: Sequence[int], fou
         right.plot(paddings, one, line, color=colour, linewidth=0.7)
     for name, (left, middle, right) in zip(models, axes, strict=True):
         left.axvspan(len(words) - 0.5, places[-1] + 0.5, color="0.93", zorder=0)
-        left.set(title=name, xlabel=word("words, then paddings (grey)"), ylabel=word("logit"))
+        left.set(title=name, xlabel=word("words, then padding (grey)"), ylabel=word("logit"))
         left.set_xticks(places, [*words, *(f"+{n}" for n in paddings)], rotation=90, fontsize=8)
         middle.set(xlabel=word("words in a review"), ylabel=word("accuracy"))
         middle.tick_params(axis="x", labelsize=8)
-        right.set_xlabel(word("paddings behind the last word"))
-        right.set_title(word("its gradient (thin: ours)"), fontsize=10)
+        right.set(xlabel=word("padding steps after the last word"))
+        right.set_ylabel(word("what is left of its gradient (thin: ours)"))
         in_percent(middle)
         _powers_of_ten(right)
         left.axhline(0, color="0.6", linewidth=0.8)

@@ -36,11 +36,14 @@ def _best_epoch(model: Mapping, lang: str) -> str:
 
 
 def resolved(config: SimpleNamespace, lang: str = "en") -> pandas.DataFrame:
-    """Return the settings that this run uses and that do not stand so in the parameters cell."""
+    """Return the settings of this run that are not the defaults of the parameters cell."""
+    from labkit.settings import PARAMETERS  # only here: `labkit show` does without PyTorch
+
+    defaults = {name: each.default for name, each in PARAMETERS[config.notebook].items()}
     rows = {
-        key: {"in the cell": config.asked.get(key, "–"), "this run": value}
+        key: {"default": defaults.get(key, "–"), "this run": value}
         for key, value in vars(config).items()
-        if key not in ("asked", "notebook") and config.asked.get(key) != value
+        if key not in ("asked", "notebook") and defaults.get(key) != value
     }
     return _frame(rows, lang).astype(str)
 
@@ -57,10 +60,10 @@ def validation(histories: Mapping[str, Sequence[Mapping]], lang: str = "en") -> 
         rows[name] = {
             "best epoch": f"{top['epoch']} / {len(history)}",
             "validation accuracy after epoch 1": f"{history[0]['val_accuracy']:.2%}",
-            "at the best": f"{top['val_accuracy']:.2%}",
-            "validation loss there": f"{top['val_loss']:.3f}",
-            "training loss there": f"{top['train_loss']:.3f}",
-            "seconds an epoch": f"{seconds:.1f}",
+            "at the best epoch": f"{top['val_accuracy']:.2%}",
+            "its validation loss": f"{top['val_loss']:.3f}",
+            "its training loss": f"{top['train_loss']:.3f}",
+            "seconds per epoch": f"{seconds:.1f}",
         }
     return _frame(rows, lang).fillna("–")
 
@@ -84,7 +87,7 @@ def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str
         lines.append(f"- {shown}")
     order = [guess[name] for name in sorted(guess, key=lambda name: tests[name]["accuracy"])]
     right = all(lower < higher for lower, higher in pairwise(order))
-    said = "Your order is the right one." if right else "The order is another."
+    said = "Your order is right." if right else "Your order is not right."
     return "\n".join([*lines, "", word(said, lang)])
 
 
@@ -110,16 +113,13 @@ def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:
     """Return for each model the two classes that it confuses most, or all in a tie; how often."""
-    from labkit import metrics  # only here: `labkit show` does without PyTorch
+    from labkit import metrics
 
     rows = {}
     for name, test in tests.items():
-        counts, names = test["confusion"], [word(each, lang) for each in classes]
-        *_, times = metrics.worst_pair(counts)
-        pairs = combinations(range(len(names)), 2)
-        worst = [(i, j) for i, j in pairs if counts[i][j] + counts[j][i] == times > 0]
-        pair = ", ".join(f"{names[i]} / {names[j]}" for i, j in worst) or "–"
-        rows[name] = {"worst pair": pair, "times": times}
+        worst, times = metrics.worst_pairs(test["confusion"])
+        shown = [" / ".join(word(classes[k], lang) for k in pair) for pair in worst]
+        rows[name] = {"worst pair": ", ".join(shown) or "–", "times": times}
     return _frame(rows, lang)
 
 

@@ -70,11 +70,11 @@ def fit(
 ) -> Run:
     """Train a copy of `model` on data.train with Adam; return its best epoch on data.validation.
 
-    The model given stays as it is, and all randomness is drawn from (seed, purpose, epoch): the
-    same call gives the same Run. With a `place` the same call, given again, returns what is
-    finished or goes on after the last finished epoch, and ends with the same bits; a model, data or
-    code that has changed is trained anew. A loss that becomes NaN or infinite ends the training;
-    the Run's `diverged` says where. Raises MemoryError if a batch does not fit the device.
+    The given model is not changed, and all randomness is drawn from (seed, purpose, epoch): the
+    same call gives the same Run. With a `place`, the same call returns a finished Run, or continues
+    after the last finished epoch and ends with the same bits; if model, data or code have changed,
+    it trains from the start. A loss that becomes NaN or infinite ends the training; the Run's
+    `diverged` says where. Raises MemoryError if a batch does not fit a GPU's memory.
     """
     name = place.name if place else name
     if place and (finished := place.recall(model, data, config)):
@@ -160,8 +160,8 @@ def one_cycle(
 ) -> torch.optim.lr_scheduler.LRScheduler:
     """Return the learning rate's schedule: one cycle over all steps, or constant without a peak.
 
-    The rate climbs to the peak in the first three tenths of the steps and then falls to almost 0
-    (Smith and Topin, 2017).
+    With a peak above 1 the rate climbs to it in the first three tenths of the steps; then it falls
+    to almost 0 (Smith and Topin, 2017).
     """
     if not config.peak or not steps:
         return torch.optim.lr_scheduler.ConstantLR(optimizer, 1.0)
@@ -229,7 +229,7 @@ def train_epoch(
 def predict(model: nn.Module, data, precision: str = "fp32", batch_size: int = 256) -> Tensor:
     """Return the logits of every example of `data`, in its order: (N, C).
 
-    Leaves the model in the mode it was in. Batches that do not fit the memory are halved.
+    The model stays in the mode it was in. Batches that do not fit a GPU's memory are halved.
     """
     was_training, device = model.training, next(model.parameters()).device
     data, parts, order = data.to(device), [], data.order(batch_size)

@@ -59,7 +59,7 @@ def test_tables_and_summary_in_chinese():
     models["RNN"]["diverged"] = {"epoch": 3}
     tests = {name: model["test"] for name, model in models.items()}
     logits, y = {"RNN": torch.ones(4, 1), "LSTM": -torch.ones(4, 1)}, torch.ones(4)
-    config = SimpleNamespace(seed=7, asked={})
+    config = SimpleNamespace(seed=7, notebook="02_imdb")
     shown = [
         tables.results(models, "zh"),
         tables.resolved(config, "zh"),

@@ -91,11 +91,13 @@ def test_worst_pair_is_the_largest_sum_of_both_mistakes(seed):
         for second in range(first + 1, 5)
     }
     pair = max(counts, key=counts.get)
-    assert metrics.worst_pair(confusion.tolist()) == (*pair, counts[pair])
+    assert metrics.worst_pairs(confusion.tolist()) == ([pair], counts[pair])
 
 
-def test_right_answers_are_no_worst_pair():
-    assert metrics.worst_pair([[90, 0, 1], [2, 80, 0], [0, 3, 70]]) == (1, 2, 3)
+def test_right_answers_are_no_worst_pair_and_a_tie_has_all():
+    assert metrics.worst_pairs([[90, 0, 1], [2, 80, 0], [0, 3, 70]]) == ([(1, 2)], 3)
+    assert metrics.worst_pairs([[9, 1, 2], [1, 8, 0], [0, 2, 7]]) == ([(0, 1), (0, 2), (1, 2)], 2)
+    assert metrics.worst_pairs([[9, 0], [0, 9]]) == ([], 0)
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,8 @@
-"""A reader's guesses beside what was found."""
+"""The tables: settings, and a reader's guesses beside what was found."""
 
 import pytest
 
-from labkit import tables
+from labkit import settings, tables
 from labkit.claims import report
 
 TESTS = {
@@ -15,11 +15,13 @@ def test_a_guess_within_the_interval_is_right_and_the_order_is_compared():
     said = tables.guessed({"RNN": 0.95, "LSTM": 0.5}, TESTS).splitlines()
     assert said[0] == "- RNN: you said 95.0%, it was 96.0%: right."
     assert said[1] == "- LSTM: you said 50.0%, it was 98.0%: too low."
-    assert said[3] == "The order is another."
-    assert tables.guessed({"RNN": 0.1, "LSTM": 1}, TESTS).endswith("Your order is the right one.")
+    assert said[3] == "Your order is not right."
+    assert tables.guessed({"RNN": 0.1, "LSTM": 1}, TESTS).endswith("Your order is right.")
     for names in (("RNN", "LSTM"), ("LSTM", "RNN")):
         equal = tables.guessed(dict.fromkeys(names, 0.9), TESTS)
-        assert equal.endswith("The order is another."), "two that are guessed equal have no order"
+        assert equal.endswith("Your order is not right."), (
+            "two that are guessed equal have no order"
+        )
     assert "RNN:你猜 95.0%" in tables.guessed({"RNN": 0.95}, TESTS, "zh")
 
 
@@ -29,6 +31,15 @@ def test_of_pairs_confused_as_often_all_are_named():
     assert shown.loc["RNN"].tolist() == ["a / b, b / c", 3]
     none = tables.worst_pairs({"RNN": {"confusion": [[5, 0], [0, 5]]}}, ("a", "b"))
     assert none.loc["RNN"].tolist() == ["–", 0]
+
+
+def test_the_settings_shown_are_those_that_are_not_the_cells_defaults():
+    """Reference: the parameters cell says 128 units and a batch of 64; quick has three epochs."""
+    config = settings.resolve("01_mnist", preset="quick", data_source="sample", hidden_size=64)
+    shown = tables.resolved(config)
+    assert shown.loc["hidden_size"].tolist() == ["128", "64"]
+    assert shown.loc["num_epochs"].tolist()[0] == "0" and shown.loc["peak"].tolist()[0] == "–"
+    assert not {"batch_size", "seed", "asked", "notebook"} & set(shown.index)
 
 
 def test_a_guess_in_percent_is_refused_with_the_number_to_write():

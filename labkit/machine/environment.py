@@ -20,19 +20,23 @@ COMPUTES = "data/*.py models/*.py training.py metrics.py machine/numerics.py mac
 
 
 def _source_sha256(package: Path) -> str:
-    """Return SHA-256 of the source of a package that computes numbers, without its comments."""
+    """Return SHA-256 of the code of a package that computes numbers."""
     files = [file for pattern in COMPUTES.split() for file in sorted(package.glob(pattern))]
-    texts = [_without_comments(file.read_text(encoding="utf-8")) for file in files]
+    texts = [_code(file.read_text(encoding="utf-8")) for file in files]
     return hashlib.sha256("\n".join(texts).encode()).hexdigest()
 
 
-def _without_comments(source: str) -> str:
-    """Return source without comments and empty lines: the same text in every Python version."""
-    lines = source.splitlines()
+def _code(source: str) -> str:
+    """Return source without comments, docstrings and empty lines: alike in every Python version."""
+    lines, spans, before = source.split("\n"), [], tokenize.NEWLINE
     for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.COMMENT:
-            row, column = token.start
-            lines[row - 1] = lines[row - 1][:column]
+        begins = before in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)  # a statement
+        if token.type == tokenize.COMMENT or token.type == tokenize.STRING and begins:
+            spans.append((*token.start, *token.end))
+        if token.type not in (tokenize.COMMENT, tokenize.NL):
+            before = token.type
+    for first, left, last, right in reversed(spans):
+        lines[first - 1 : last] = [lines[first - 1][:left] + lines[last - 1][right:]]
     return "\n".join(line.rstrip() for line in lines if line.strip())
 
 

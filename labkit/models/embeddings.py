@@ -22,8 +22,8 @@ def learn(
     """Return word vectors (V, E) from the words of `reviews`, without a look at their labels.
 
     Two words within `window` words of each other count as neighbours, by 1 / distance. Their
-    positive pointwise mutual information, max(0, log p(u, v) / (p(u) p(v))) with p(v) flattened by
-    the power 3/4, is a matrix (V, V). Its first E singular vectors, each times the root of its
+    positive pointwise mutual information, max(0, log [p(u, v) / (p(u) p(v))]), with p(v) flattened
+    by the power 3/4, is a matrix (V, V). Its first E singular vectors, each times the root of its
     singular value, are the word vectors (Levy and Goldberg, 2014), of standard deviation `spread`.
     <pad> and <unk> get zeros, and so do the components beyond V if E is more.
     """

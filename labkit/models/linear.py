@@ -22,34 +22,24 @@ class LinearModel:
     """One weight for each word and each pair of neighbouring words, and a bias."""
 
     def __init__(self, min_freq: int = 2):
-        self.terms = TfidfVectorizer(
-            tokenizer=_tokenize,
-            lowercase=False,
-            token_pattern=None,
-            ngram_range=(1, 2),
-            min_df=min_freq,
-            sublinear_tf=True,
-        )
-        self.regression = LogisticRegression(
-            C=30.0, solver="liblinear"
-        )  # C: set by hand, not tuned
+        how = {"tokenizer": _tokenize, "token_pattern": None, "lowercase": False}
+        how |= {"ngram_range": (1, 2), "min_df": min_freq, "sublinear_tf": True}
+        self.terms = TfidfVectorizer(**how)
+        self.regression = LogisticRegression(C=30.0, solver="liblinear")  # C set by hand, not tuned
 
     def __repr__(self) -> str:
-        parameters = (
-            self.terms.get_params() | self.regression.get_params() | {"tokenizer": "labkit's"}
-        )
+        parameters = self.terms.get_params() | self.regression.get_params()
+        parameters["tokenizer"] = "labkit's"
         return ", ".join(f"{name}={value!r}" for name, value in sorted(parameters.items()))
 
     def fit(self, train: Split) -> float:
-        """Fit the whole texts of `train`, and return the seconds that took.
+        """Fit to the whole texts of `train`; return the seconds it took.
 
         Raises ValueError if the reviews are all of one class.
         """
         if len(train.y.unique()) < 2:
-            raise ValueError(
-                f"The {len(train)} training reviews are all of one class: use more of them "
-                "(num_examples)."
-            )
+            few = f"The {len(train)} training reviews are all of one class"
+            raise ValueError(f"{few}: use more of them (num_examples).")
         self.terms.min_df = min(self.terms.min_df, len(train))
         started = time.perf_counter()
         features = self.terms.fit_transform(train.texts)
@@ -57,7 +47,7 @@ class LinearModel:
         return time.perf_counter() - started
 
     def logits(self, data: Split) -> Tensor:
-        """Return one logit a review: (N, 1)."""
+        """Return a logit for each review: (N, 1)."""
         logits = self.regression.decision_function(self.terms.transform(data.texts))
         return torch.from_numpy(logits).float().unsqueeze(1)
 
@@ -66,7 +56,7 @@ class LinearModel:
         return self.regression.coef_.size + 1
 
     def state_dict(self) -> dict[str, Tensor]:
-        """Return weights, bias, and what words and pairs they belong to, all as tensors."""
+        """Return the weights, the bias and the words and pairs they belong to, all as tensors."""
         terms = "\n".join(self.terms.get_feature_names_out())
         return {
             "coef": torch.from_numpy(self.regression.coef_),
@@ -76,7 +66,7 @@ class LinearModel:
         }
 
     def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Take over what `state_dict` returned."""
+        """Restore what `state_dict` returned."""
         terms = bytes(state["terms"].numpy()).decode().split("\n")
         self.terms.vocabulary_ = {term: k for k, term in enumerate(terms)}
         self.terms.idf_ = state["idf"].numpy()

@@ -64,7 +64,7 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
         shown = "its results are shown, not made again. fresh = True starts over."
         print(f"This run is finished: {shown}")
     elif not any(path.glob("*.pt")):
-        print("Nothing was trained yet with these settings, data and code: every model is trained.")
+        print("Nothing was trained yet with these settings, data and code: every model will be.")
     result = {"notebook": config.notebook, "preset": config.preset, "settings_sha256": digest}
     result |= {"parameters": settings | {"lang": config.lang}, "data": described}
     return RunFolder(path, result, finished)

@@ -14,8 +14,9 @@ from labkit.training import TrainingConfig
 
 def how_long(models: dict[str, nn.Module], data, config: TrainingConfig) -> str:
     """Say how long training takes on this machine as it is now."""
-    taken = in_words(seconds_needed(models, data, config))
-    return f"Training {' and '.join(models)} from the start takes {taken} here."
+    taken, (*others, last) = in_words(seconds_needed(models, data, config)), models
+    names = f"{', '.join(others)} and {last}" if others else last
+    return f"Training {names} from the start takes {taken} here."
 
 
 def seconds_needed(models: dict[str, nn.Module], data, config: TrainingConfig) -> float:

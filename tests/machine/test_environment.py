@@ -36,6 +36,13 @@ def test_a_copy_has_the_same_source(package):
 SAME = {
     "a comment": ("training.py", "model.train()\n", "model.train()  # a comment\n"),
     "a comment of its own": ("training.py", "import copy", "# a comment\nimport copy"),
+    "a docstring": ("metrics.py", '"""Return the mean', '"""Return, in nats, the mean'),
+    "a docstring of many lines": (
+        "training.py",
+        "The given model is not changed",
+        "One line more.\n    It is not changed",
+    ),
+    "a module's docstring": ("models/linear.py", '"""The linear', '"""A linear'),
     "blank lines": ("models/linear.py", "import time\n", "import time\n\n\n"),
     "a label": ("language.py", "return name.replace", "return name.upper().replace"),
     "a figure": ("figures.py", "def ", "def other_"),
@@ -46,6 +53,7 @@ OTHER = {
     "a learning rate": ("training.py", "1e-3", "1e-4"),
     "a score": ("metrics.py", "0.5", "0.6"),
     "a layer": ("models/classifiers.py", "nn.Conv2d(1, 6", "nn.Conv2d(1, 7"),
+    "a text that is no docstring": ("data/words.py", '"<unk>"', '"<unknown>"'),
     "a word": ("data/words.py", "text.lower()", "text"),
     "a mean of pixels": ("data/mnist.py", "0.1307", "0.1308"),
     "tiny numbers": ("machine/numerics.py", "denormal(True)", "denormal(False)"),
