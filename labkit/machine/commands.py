@@ -35,7 +35,8 @@ def clean_end(what_now: str) -> Iterator[None]:
     try:
         yield
     except KeyboardInterrupt as stopped:
-        print(f"stopped; {what_now}", file=sys.stderr)
+        if not is_worker():  # its parent says so, once for all
+            print(f"stopped; {what_now}", file=sys.stderr)
         sys.exit(128 + (stopped.args or (signal.SIGINT,))[0])
 
 

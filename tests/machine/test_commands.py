@@ -49,3 +49,19 @@ def test_workers_are_told_of_a_sigterm_and_have_heard_of_ctrl_c_themselves(monke
     with pytest.raises(KeyboardInterrupt):
         commands.run_workers(2)
     assert len(terminated) == told
+
+
+@pytest.mark.parametrize(
+    ("stop", "code"), [(KeyboardInterrupt(), 130), (KeyboardInterrupt(15), 143)]
+)
+@pytest.mark.parametrize("worker", [False, True])
+def test_a_stopped_command_says_so_once_and_its_workers_are_silent(
+    monkeypatch, capsys, stop, code, worker
+):
+    monkeypatch.setattr(commands.signal, "signal", lambda *_: None)
+    if worker:
+        monkeypatch.setenv("LABKIT_WORKER", "1")
+    with pytest.raises(SystemExit) as ended, commands.clean_end("it goes on"):
+        raise stop
+    assert ended.value.code == code
+    assert capsys.readouterr().err == ("" if worker else "stopped; it goes on\n")
