@@ -11,7 +11,7 @@ import warnings
 
 # PyTorch's threads wait for each other by spinning. Beside another busy program one of them loses
 # its processor, the other spins until it is back, and a step takes up to thirty times as long.
-# Waiting that sleeps is said here, in this one place, before PyTorch is loaded and reads it.
+# So they are told here, in this one place, to sleep instead, before PyTorch is loaded and reads it.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     if "torch" in sys.modules:

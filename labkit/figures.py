@@ -1,4 +1,4 @@
-"""Figures, drawn from records; what draws one returns it.
+"""Figures drawn from records; each function that draws a figure returns it.
 
 The same model has the same colour everywhere.
 """
@@ -118,6 +118,6 @@ def length_histogram(lengths: Sequence[int], max_len: int) -> Figure:
 
 
 def in_percent(ax) -> None:
-    """Write shares as percents on the y axis, beside thin lines."""
+    """Label the y axis, of shares from 0 to 1, in percent, and draw thin grid lines."""
     ax.yaxis.set_major_formatter(lambda share, _: f"{100 * share:.5g}%")
     ax.grid(alpha=0.3)

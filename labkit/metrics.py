@@ -47,8 +47,8 @@ def scores(logits: Tensor, y: Tensor) -> dict[str, float]:
 def test_scores(logits: Tensor, y: Tensor) -> dict:
     """Return what is reported of a test: n, scores, Wilson's 95 % interval, confusion matrix.
 
-    Wilson's interval (1927) holds the accuracies that would make the one observed no surprise. Row
-    i, column j of `confusion` counts the examples of class i taken for class j.
+    Wilson's interval (1927) holds the true accuracies under which the observed one is no surprise.
+    Row i, column j of `confusion` counts the examples of class i taken for class j.
     """
     predicted, y = predictions(logits).cpu(), y.cpu()
     interval = binomtest(int((predicted == y).sum()), len(y)).proportion_ci(0.95, method="wilson")
@@ -62,7 +62,7 @@ def test_scores(logits: Tensor, y: Tensor) -> dict:
 
 
 def class_scores(confusion: Sequence[Sequence[int]]) -> list[dict[str, float]]:
-    """Return precision, recall, F1 and support of each class; a score of nothing is 0."""
+    """Return precision, recall, F1 and support of each class of (C, C) counts; 0 for 0 / 0."""
     counts = np.array(confusion)
     right, answered, true = counts.diagonal(), counts.sum(axis=0), counts.sum(axis=1)
     precision, recall = right / np.maximum(answered, 1), right / np.maximum(true, 1)

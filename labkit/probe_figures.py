@@ -128,7 +128,7 @@ def lstm_gates(one: Tensor, mean: Tensor, held: Mapping[tuple[str, float], float
 
 
 def misread(x: Tensor, y: Tensor, logits: Found, tests: Mapping[str, Mapping]) -> Figure:
-    """Draw the digits that only one model gets wrong, a row a model, beside its confusions.
+    """Draw the digits that only one model gets wrong, a row per model, beside its confusions.
 
     x: (N, T, D), y: (N,), logits: model → (N, C), tests: model → its `metrics.test_scores`.
     """

@@ -114,15 +114,15 @@ def gates(model: SequenceClassifier, x: Tensor, **held: float) -> tuple[Tensor, 
 
     The four are those of GATES. held: gate → the value that it is held at in all units and layers.
     """
-    for W, U, b, c in model.rnn.all_weights:
-        h = cell = x.new_zeros(len(x), model.rnn.hidden_size)
+    for W, U, b_x, b_h in model.rnn.all_weights:
+        h = c = x.new_zeros(len(x), model.rnn.hidden_size)
         states, opened = [], []
         for x_t in x.unbind(dim=1):
-            i, f, g, o = (x_t @ W.T + b + h @ U.T + c).chunk(4, dim=1)
+            i, f, g, o = (x_t @ W.T + b_x + h @ U.T + b_h).chunk(4, dim=1)
             found = dict(zip(GATES, (i.sigmoid(), f.sigmoid(), g.tanh(), o.sigmoid()), strict=True))
             i, f, g, o = (torch.full_like(h, held[n]) if n in held else found[n] for n in GATES)
-            cell = f * cell + i * g
-            h = o * cell.tanh()
+            c = f * c + i * g
+            h = o * c.tanh()
             states.append(h)
             opened.append(torch.stack([i, f, g, o], dim=1))
         x = torch.stack(states, dim=1)
@@ -130,7 +130,7 @@ def gates(model: SequenceClassifier, x: Tensor, **held: float) -> tuple[Tensor, 
 
 
 def only_wrong(logits: Mapping[str, Tensor], y: Tensor) -> dict[str, Tensor]:
-    """Return the examples that each model alone gets wrong, those that it is surest of first.
+    """Return the indices of the examples that each model alone gets wrong, its surest first.
 
     logits: model → (N, C), y: (N,).
     """
@@ -198,7 +198,7 @@ def read(text: str, runs: Mapping[str, training.Run], vocabulary: Vocabulary) ->
 def with_readout(model: TextClassifier, readout: str, part: imdb.Split) -> TextClassifier:
     """Return the model with another read-out, whose linear layer is fitted anew to `part`.
 
-    Word vectors and recurrent layers stay as they are: how much of a review is there to be read?
+    Word vectors and recurrent layers stay as they are: the accuracy shows what they still hold.
     """
     model = copy.deepcopy(model)
     model.readout, model.head = readout, nn.Identity()
@@ -212,7 +212,7 @@ def with_readout(model: TextClassifier, readout: str, part: imdb.Split) -> TextC
 
 @torch.no_grad()
 def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return the logit of a text (1, T) after each word, then with so many paddings behind."""
+    """Return the logit of a text (1, T) after each word, then with each number of <pad>s added."""
     read = [ids[:, : k + 1] for k in range(ids.shape[1])]
     logits = [model(part, torch.tensor([part.shape[1]])) for part in read]
     more = [model(pad(ids, (0, n), value=PAD), torch.tensor([ids.shape[1]])) for n in paddings]
@@ -220,11 +220,11 @@ def running_logits(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) 
 
 
 def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int]) -> Tensor:
-    """Return ‖∂logit/∂e‖, e the last word's vector, behind each of `paddings`: (paddings, N)."""
+    """Return ‖∂logit/∂e‖, e the last word's vector, by number of <pad>s: (len(paddings), N)."""
     lengths, norms = torch.full((len(ids),), ids.shape[1]), []
     for count in paddings:
         vectors = []  # of the words and the paddings
-        seen = model.embedding.register_forward_hook(lambda *given, to=vectors: to.append(given[2]))
+        seen = model.embedding.register_forward_hook(lambda _, __, out, to=vectors: to.append(out))
         logits = model(pad(ids, (0, count), value=PAD), lengths)
         seen.remove()
         (gradient,) = torch.autograd.grad(logits.sum(), vectors)  # (N, T + count, E)
@@ -233,7 +233,7 @@ def gradient_behind(model: TextClassifier, ids: Tensor, paddings: Sequence[int])
 
 
 def accuracy_by_length(model: nn.Module, part: imdb.Split, edges: Sequence[int]) -> list[float]:
-    """Return the accuracy on the reviews from one edge of words to below the next; NaN of none."""
+    """Return the accuracy on reviews of edges[k] to edges[k + 1] - 1 words, each k; NaN if none."""
     logits = training.predict(model, _as_read(model, part))
     right = (metrics.predictions(logits) == part.y).double()
     place = torch.bucketize(part.num_words.contiguous(), torch.tensor(edges), right=True)

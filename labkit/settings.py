@@ -1,6 +1,6 @@
 """Settings of a run: every parameter's default, range and unit, the presets, and one check of all.
 
-A parameter whose unit says so takes its preset's value at 0; what the caller names always wins.
+A parameter whose unit says so takes the preset's value when it is 0; any other value given wins.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ def resolve(notebook: str, **given: object) -> Config:
             f"num_examples = {asked['num_examples']:,} is more than the {available['train']:,} "
             f"training examples of the {source} data: choose fewer, or 0 for the preset's number."
         )
-    if config.num_examples > available["train"]:  # only the preset's own number can be
+    if config.num_examples > available["train"]:  # here only a preset's own number can be more
         if preset == "quick" and not asked["num_epochs"]:  # quick is a budget of examples seen
             times = config.num_examples / available["train"]
             config.num_epochs = math.ceil(config.num_epochs * times)
@@ -143,7 +143,7 @@ def resolve(notebook: str, **given: object) -> Config:
 
 
 def choose_device(device: str) -> str:
-    """Turn `auto`, `cpu`, `cuda` or `cuda:N` into a device; raise SettingsError if missing."""
+    """Turn `auto` into cuda or cpu, else return `device`; SettingsError if it is not here."""
     count = torch.cuda.device_count() if torch.cuda.is_available() else 0  # a driver may be too old
     if device == "auto":
         return "cuda" if count else "cpu"

@@ -1,4 +1,4 @@
-"""Tables made from the records of a run, one row a model."""
+"""Tables made from the records of a run, most with one row per model."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from labkit.language import word
 
 
 def results(models: Mapping[str, Mapping], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a model: size, epochs, test scores with Wilson's 95 % interval, seconds."""
+    """Return one row per model: size, epochs, test scores with Wilson's 95 % interval, seconds."""
     rows = {}
     for name, model in models.items():
         test, (low, high) = model["test"], model["test"]["accuracy_interval"]
@@ -36,7 +36,7 @@ def _best_epoch(model: Mapping, lang: str) -> str:
 
 
 def resolved(config: SimpleNamespace, lang: str = "en") -> pandas.DataFrame:
-    """Return the settings of this run that are not the defaults of the parameters cell."""
+    """Return the settings of this run that are not in the parameters cell, or not its defaults."""
     from labkit.settings import PARAMETERS  # only here: `labkit show` does without PyTorch
 
     defaults = {name: each.default for name, each in PARAMETERS[config.notebook].items()}
@@ -49,7 +49,7 @@ def resolved(config: SimpleNamespace, lang: str = "en") -> pandas.DataFrame:
 
 
 def validation(histories: Mapping[str, Sequence[Mapping]], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a model: its best validation epoch, the scores there, seconds an epoch."""
+    """Return one row per model: its best validation epoch, the scores there, seconds per epoch."""
     rows = {}
     for name, history in histories.items():
         if not history:  # diverged in its first epoch
@@ -100,11 +100,11 @@ def compared(guess: Mapping, found: Mapping, lang: str = "en") -> str:
     points = word("{:+.1f} points", lang)
     lines = []
     for name in (name for name in guess if name in found and found[name] == found[name]):  # no NaN
-        both, text = [guess[name], found[name]], isinstance(found[name], str)
-        if isinstance(both[0], str) != text or not text and not -1 <= both[0] <= 1:
-            as_what = f"a text like {both[1]!r}" if text else "a number from -1 to 1, like 0.02"
-            raise ValueError(f"The guess for {name} is {both[0]!r}, but must be {as_what}.")
-        shown = [each if isinstance(each, str) else points.format(100 * each) for each in both]
+        mine, true, is_text = guess[name], found[name], isinstance(found[name], str)
+        if isinstance(mine, str) != is_text or not (is_text or -1 <= mine <= 1):
+            as_what = f"a text like {true!r}" if is_text else "a number from -1 to 1, like 0.02"
+            raise ValueError(f"The guess for {name} is {mine!r}, but must be {as_what}.")
+        shown = [each if is_text else points.format(100 * each) for each in (mine, true)]
         lines.append("- " + line.format(name=name, guess=shown[0], found=shown[1]))
     return "\n".join(lines)
 
@@ -140,7 +140,7 @@ def by_class(test: Mapping, classes: Sequence[str], lang: str = "en") -> pandas.
 
 
 def paired(logits: Mapping, y, lang: str = "en") -> pandas.DataFrame:
-    """Return one row a pair of models: how often only one of them is right, and McNemar's p.
+    """Return one row per pair of models: how often only one of them is right, and McNemar's p.
 
     logits: model → (N, C), y: (N,).
     """

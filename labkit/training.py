@@ -1,7 +1,7 @@
 """The loop: train an epoch, look at the validation set, keep the best epoch.
 
 A batch is a tuple that ends in y; the model takes the rest and returns logits. One loop trains
-everything.
+every network; `fit_linear` fits the linear baseline.
 """
 
 from __future__ import annotations
@@ -43,9 +43,9 @@ class Run:
     """A training that has ended: the model of its best epoch, and a record of every epoch."""
 
     model: nn.Module | LinearModel
-    history: list[dict[str, float]]
+    history: list[dict[str, float]]  # one per epoch: train_loss, val_accuracy, seconds, …
     best_epoch: int  # counted from 1; 0: none
-    train_seconds: float  # training alone, no evaluation; of the linear one, with its counting
+    train_seconds: float  # of training alone, without validation; for LinearModel all of `fit`
     num_parameters: int
     diverged: dict[str, float] | None = None  # where a loss became NaN or infinite
 
@@ -62,13 +62,13 @@ class Place(Protocol):
 
 
 class Diverged(ArithmeticError):
-    """A loss that became NaN or infinite; its argument is the step, counted from 1."""
+    """A loss became NaN or infinite; its argument is the step within the epoch, counted from 1."""
 
 
 def fit(
     model: nn.Module, data, config: TrainingConfig, place: Place | None = None, name: str = "model"
 ) -> Run:
-    """Train a copy of `model` on data.train with Adam; return its best epoch on data.validation.
+    """Train a copy of `model` on data.train with Adam; keep the epoch of best validation accuracy.
 
     The given model is not changed, and all randomness is drawn from (seed, purpose, epoch): the
     same call gives the same Run. With a `place`, the same call returns a finished Run, or continues
@@ -97,7 +97,7 @@ def fit(
     epochs = range(len(history) + 1, config.num_epochs + 1)
     with Progress(name, steps * len(epochs)) as progress, deterministic(config.device):
         for epoch in epochs:
-            torch.manual_seed(digests.seed(config.seed, "dropout", epoch))  # word_dropout, shift
+            torch.manual_seed(digests.seed(config.seed, "dropout", epoch))  # all dropouts and shift
             generator = torch.Generator().manual_seed(digests.seed(config.seed, "order", epoch))
             order = train.order(config.batch_size, generator)
             record = {"epoch": epoch, "learning_rate": optimizer.param_groups[0]["lr"]}
@@ -108,12 +108,12 @@ def fit(
                 if not math.isfinite(val_loss):  # the very last step can spoil the weights
                     raise Diverged(len(order))
             except Diverged as error:
-                where = {"epoch": epoch, "step": error.args[0], "seed": config.seed}
-                diverged = where | {"learning_rate": record["learning_rate"]}
-                print(
-                    f"{name} diverged: its loss became NaN or infinite in {diverged}. "
-                    "A smaller learning_rate may help."
-                )
+                step, rate = error.args[0], record["learning_rate"]
+                diverged = {"epoch": epoch, "step": step, "seed": config.seed}
+                diverged["learning_rate"] = rate
+                where = f"epoch {epoch}, step {step} (seed {config.seed}, learning rate {rate:.2g})"
+                print(f"{name} diverged: its loss became NaN or infinite in {where}.")
+                print("A smaller learning_rate may help.")
                 break
             except torch.OutOfMemoryError as error:  # a GPU's
                 raise MemoryError(
@@ -172,7 +172,7 @@ def one_cycle(
 
 
 def groups(model: nn.Module, config: TrainingConfig) -> list[dict]:
-    """Return what the optimiser trains: all weights, word vectors apart if their rate differs."""
+    """Return the optimiser's parameter groups; word vectors get their own if their rate differs."""
     rate = config.learning_rate
     if config.embedding_rate == 1:
         return [{"params": list(model.parameters()), "lr": rate}]
@@ -191,10 +191,10 @@ def train_epoch(
     config: TrainingConfig,
     progress: Progress,
 ) -> dict[str, float]:
-    """Take one step a batch, in the given order; return the epoch's loss, accuracy and seconds.
+    """Take one step per batch, in the given order; return the epoch's loss, accuracy and seconds.
 
-    Loss and accuracy are averaged over the examples as they were met. Raises Diverged, at the end,
-    if a loss was NaN or infinite.
+    Loss and accuracy are means over the examples, each taken when its batch was trained on, with
+    dropout. Raises Diverged at the end of the epoch if a loss was NaN or infinite.
     """
     model.train()
     started = time.perf_counter()

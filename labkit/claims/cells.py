@@ -30,7 +30,7 @@ LOOK = 1.0  # seconds between two looks at the cells that others are at
 
 
 def default_budget() -> str:
-    """Return the budget for this machine: everything on a GPU, else what takes two cores hours."""
+    """Return this machine's budget: `report` on a GPU, else `reduced`, hours on two CPU cores."""
     return "reduced" if settings.choose_device("auto") == "cpu" else "report"
 
 
@@ -48,7 +48,7 @@ def missing(ids: Sequence[str], budget: str, num_seeds: int | None = None) -> li
 
 
 def ahead(cells: Sequence[tuple[str, int]], budget: str, workers: int) -> list[str]:
-    """Return a line an arm: its seeds, and their time here. Raises DataError without the data."""
+    """Return a line per arm: its seeds, and their time here. Raises DataError without the data."""
     for arm, _ in cells:
         arms.check_data(arm)
     lines, hours, at_once = [], 0.0, min(workers, len(cells)) or 1
@@ -127,7 +127,7 @@ def run_cell(arm: str, seed: int, budget: str, folder: Path) -> dict:
     right = (metrics.predictions(logits) == data.test.y).numpy()
     record |= {name: value for name, value in vars(run).items() if name != "model"}
     record["weights_sha256"] = digests.weights_sha256(run.model.state_dict())
-    # one bit a test example, in their order
+    # one bit per test example, in their order
     record["correct"] = base64.b64encode(np.packbits(right).tobytes()).decode()
     record["data"] = {"source": data.source, "sha256": data.sha256}
     record |= {"claims_sha256": plan.plan()["sha256"], "date": f"{datetime.date.today()}"}

@@ -22,9 +22,9 @@ def claims() -> None:
 def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: int) -> None:
     """Train what the claims IDS (default: all) still need.
 
-    An arm's name among them stands for itself. Those are cells that have no record yet; they are
-    trained in LABKIT_RUNS, or else runs/ in the checkout. The same command, given again or at the
-    same time, shares the work; what was stopped goes on.
+    IDS may also name arms. What is needed are the cells that have no record yet; they are trained
+    in LABKIT_RUNS, or else in runs/ of the checkout. The same command, run again or at the same
+    time, shares the work; what was stopped goes on.
     """
     with commands.clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.claims import cells, plan
@@ -44,7 +44,7 @@ def run(ids: tuple[str, ...], budget: str | None, seeds: int | None, workers: in
 
 
 @claims.command()
-@click.option("--write", is_flag=True, help="Renew the tables and figure beside the records.")
+@click.option("--write", is_flag=True, help="Renew the tables, both figures and ledger.json.")
 def report(write: bool) -> None:
     """Print each claim's verdict and what it rests on.
 

@@ -1,4 +1,4 @@
-"""The ledger as figures: a dot a seed for every claim, and the curves of all seeds of some arms."""
+"""The ledger as figures: a dot per seed for every claim, and the curves of all seeds of an arm."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ I1 = ("reviews LSTM", "reviews LSTM, padded", "reviews RNN", "reviews RNN, padde
 
 
 def claim_dots(entries: Sequence[Mapping]) -> Figure:
-    """Draw each claim's weakest part in units of its margin: a dot a seed, the mean, its interval.
+    """Draw each claim's weakest part in units of its margin: a dot per seed, mean, interval.
 
     entries: of `claims.ledger`. Right of 1 a claim holds by more than matters, left of -1 its
     opposite does. A cross is a comparison beside it that speaks against it.
@@ -49,7 +49,7 @@ def claim_dots(entries: Sequence[Mapping]) -> Figure:
 
 
 def validation_curves(arms: Sequence[str] = I1) -> Figure:
-    """Draw every seed's validation accuracy, a panel an arm; dashed is chance, dotted *learnt*."""
+    """Draw every seed's validation accuracy, a panel per arm; dashed is chance, dotted *learnt*."""
     records = plan.records("report")
     how = {"figsize": (2.6 * len(arms), 2.8), "layout": "constrained", "squeeze": False}
     figure, axes = plt.subplots(1, len(arms), sharey=True, **how)

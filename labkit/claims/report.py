@@ -56,7 +56,7 @@ def verdict(entry: dict, lang: str) -> str:
 
 
 def table(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a claim: the sentence, the verdict, the weakest part's difference."""
+    """Return one row per claim: the sentence, the verdict, the weakest part's difference."""
     rows = {}
     for entry in entries:
         part, n = ledger.deciding(entry), len(entry["seeds"])
@@ -100,7 +100,7 @@ def moved(fixed: Sequence[dict], yours: Sequence[dict], lang: str = "en") -> pan
 
 
 def compared(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a comparison: the parts of each claim, which decide, and those beside them."""
+    """Return one row per comparison: a claim's parts, which decide, and those beside them."""
     rows = []
     for entry in entries:
         parts = [(part, word(part["verdict"], lang)) for part in entry["parts"]]
@@ -130,7 +130,7 @@ def guessed(ids: Sequence[str], entries: Sequence[dict], lang: str = "en") -> st
 
 
 def lottery(entries: Sequence[dict], lang: str = "en") -> pandas.DataFrame:
-    """Return one row a claim of two sides: how often fewer seeds would name another winner."""
+    """Return one row per claim of two sides: how often fewer seeds would name another winner."""
     rows = []
     for entry in entries:
         part = ledger.deciding(entry)
@@ -185,7 +185,7 @@ def _sentence(entry: dict, lang: str) -> str:
 
 
 def arms(budget: str) -> pandas.DataFrame:
-    """Return one row an arm: how many seeds learnt, with Wilson's interval, and their accuracy."""
+    """Return one row per arm: how many seeds learnt, with Wilson's interval, and their accuracy."""
     rows, all_records = [], plan.records(budget)
     for arm in plan.plan()["arms"]:
         records = [record for record in all_records if record["arm"] == arm]
@@ -217,7 +217,7 @@ def lacking(entries: Sequence[dict]) -> str:
             said.append(f"{entry['id']} {len(cells)} ({_hours(cells, found)})")
     missing = f"Cells of budget report still missing for ten seeds: {', '.join(said) or 'none'}."
     total = f"In all {len(every)}, {_hours(every, found)} if trained as those here, many at a time."
-    return f"{missing} {total} `labkit claims run I1 --budget report` trains I1's."
+    return f"{missing} {total} `labkit claims run ID --budget report` trains those of a claim."
 
 
 def _hours(cells: Iterable[tuple[str, int]], found: Sequence[dict]) -> str:

@@ -63,7 +63,7 @@ class Split:
         position = torch.arange(self.width or int(lengths.max()), device=index.device)  # (T,)
         real = position < lengths[:, None]  # (B, T)
         left_out = (self.num_words[index] - lengths)[:, None]  # (B, 1)
-        behind = position >= lengths[:, None] - self.tail  # the gap, if words are left out
+        behind = position >= lengths[:, None] - self.tail  # the words after the gap
         place = self.starts[index, None] + position + left_out * behind
         ids = self.ids[torch.where(real, place, 0)].long()
         return torch.where(real, ids, PAD), lengths, self.y[index]
@@ -93,10 +93,10 @@ def load(
 ) -> Reviews:
     """Read the reviews of `source`, official (downloaded if absent) or sample, and encode them.
 
-    The vocabulary is that of the whole training part, whatever `num_examples` of it are in use;
+    The vocabulary is that of the whole training part, even if only `num_examples` of it are used;
     `num_test` takes a fixed stratified part of the test reviews. Of a review longer than `max_len`
-    words so many are read, the share `tail` of them from its end and the rest from its beginning.
-    Raises DataError for files that are not right.
+    words only that many are read, the share `tail` from its end and the rest from its beginning;
+    `pad_to_max_len` pads every batch to `max_len`. Raises DataError for files that are not right.
     """
     sizes = official.NUM_EXAMPLES["imdb"][source]
     if source == "official":
@@ -160,10 +160,10 @@ def encode(
     width: int = 0,
     tokens: Tokens | None = None,
 ) -> Split:
-    """Turn texts into ids; a text without a word becomes one <unk>.
+    """Turn texts and labels (N,) into a Split; a text without a word becomes one <unk>.
 
-    max_len, tail: the words that are read of a longer text, in all and from its end. tokens: those
-    of `texts`, and perhaps of more texts behind them, if they are known already.
+    max_len, tail: how many words of a longer text are read, in all and from its end. width: as in
+    Split. tokens: those of `texts`, if known already, and perhaps of further texts after them.
     """
     tokens = tokens or tokenize_all(texts)
     id_of = torch.tensor(vocabulary.encode(tokens.kinds), dtype=torch.int32)

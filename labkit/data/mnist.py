@@ -25,7 +25,7 @@ MEAN, STD = 0.1307, 0.3081  # of the training pixels, in [0, 1], at 28 × 28
 class Split:
     """Some of the digits: images x (N, 32, 32), normalised, and labels y (N,).
 
-    shift: each time a digit is asked for, it is moved by up to so many pixels, at random, each way.
+    shift: `batch` moves each digit anew, at random, by up to this many pixels along both axes.
     """
 
     x: Tensor
@@ -50,7 +50,7 @@ class Split:
         if not self.shift:
             return self.x[index], self.y[index]
         by = torch.randint(-self.shift, self.shift + 1, (2, len(index), 1)).to(index.device)
-        # what leaves on one side comes in on the other: paper, and seldom ink
+        # what leaves on one side re-enters on the other: mostly blank paper, seldom ink
         places = (torch.arange(SIZE, device=index.device) + by) % SIZE
         rows, columns = places  # (B, 32) each
         return self.x[index[:, None, None], rows[:, :, None], columns[:, None, :]], self.y[index]
@@ -71,8 +71,8 @@ class Digits:
 def load(source: str = "official", num_examples: int | None = None, shift: int = 0) -> Digits:
     """Read the digits of `source`, official (downloaded if absent) or sample.
 
-    num_examples: of the training part, all if None; shift: pixels by which training digits are
-    moved about, at most. Raises DataError if the files are not what they should be.
+    num_examples: how many training digits, all if None; shift: the most pixels by which they are
+    moved (see Split). Raises DataError if the files cannot be fetched or are wrong.
     """
     sizes = official.NUM_EXAMPLES["mnist"][source]
     if source == "official":

@@ -89,8 +89,8 @@ def choose(data_set: str, data_source: str) -> str:
     if data_source == "auto":
         number = sum(NUM_EXAMPLES[data_set]["sample"].values())
         print(
-            f"Data: the packaged sample ({number:,} real examples, so the figures are those of "
-            f"less data), because {missing}. `labkit data get` fetches them."
+            f"Data: the packaged sample ({number:,} real examples, so results differ from those "
+            f"on all data), because {missing}. `labkit data get` fetches them."
         )
     return "sample"
 
@@ -160,7 +160,7 @@ def check_imdb(path: Path) -> tuple[list[str], np.ndarray]:
 
 
 def edition(*texts_and_labels: Sequence) -> str:
-    """Name all that decides a split, the rows' order too; given texts, labels, texts, labels.
+    """Return a SHA-256 of texts, labels, test texts, test labels, the rows' order included.
 
     SHA-256 over the parts' SHA-256, each over the SHA-256 of every label and text.
     """
@@ -171,9 +171,9 @@ def edition(*texts_and_labels: Sequence) -> str:
 
 
 def describe_imdb(texts: list[str], labels, test_texts: list[str], test_labels) -> str:
-    """Say in what reviews differ from the known ones; return "" if in nothing.
+    """Say how the reviews differ from the known ones; return "" if they do not.
 
-    Raises DataError if the halves share so many texts that a test would be of what was learnt.
+    Raises DataError if the halves share so many texts that a test would be on training reviews.
     """
     if edition(texts, labels, test_texts, test_labels) in RECORDED.values():
         return ""
@@ -184,7 +184,7 @@ def describe_imdb(texts: list[str], labels, test_texts: list[str], test_labels) 
         )
     halves = (texts, labels), (test_texts, test_labels)
     if tuple(_sha256(sorted(_rows(*half))) for half in halves) == IMDB_SHA256:
-        return "the reviews are the known ones in another order, so the split is another too"
+        return "the reviews are the known ones in another order, so the split differs too"
     return (
         "the reviews are another edition than the known one: columns, counts and labels are right, "
         "but the texts could not be checked"

@@ -59,7 +59,7 @@ def check_lock(folder: Path) -> None:
     if folder not in _held or not _held[folder].is_lock_held_by_us:
         raise ValueError(
             f"{folder} is no longer locked by this process, but by {_owner(_lease(folder))}: "
-            "nothing is written."
+            "nothing is written. Run again, or choose another run_dir."
         )
 
 

@@ -32,14 +32,14 @@ class Parameter:
         wrong = f"{name} = {value!r} is"
         if type(value) is not self.kind and not (self.kind is float and type(value) is int):
             raise SettingsError(
-                f"{wrong} of type {type(value).__name__}, but {name} is {self.allowed()}; "
+                f"{wrong} of type {type(value).__name__}, but must be {self.allowed()}; "
                 f"for example: {name} = {self.default!r}."
             )
         if self.kind in (int, float) and not self.low <= value <= self.high:  # not true of nan
-            raise SettingsError(f"{wrong} out of range: {name} is {self.allowed()}.")
+            raise SettingsError(f"{wrong} out of range: {name} must be {self.allowed()}.")
         if self.choices and value not in self.choices:
             meant = hint(value, self.choices)
-            raise SettingsError(f"{wrong} not allowed: {name} is {self.allowed()}.{meant}")
+            raise SettingsError(f"{wrong} not allowed: {name} must be {self.allowed()}.{meant}")
         return self.kind(value)
 
     def allowed(self) -> str:

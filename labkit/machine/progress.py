@@ -1,4 +1,4 @@
-"""How a training shows itself: a line an epoch, and between two a bar where a person watches."""
+"""How a training shows itself: a line per epoch, and in between a bar where a person watches."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Progress:
         if raised is KeyboardInterrupt:
             print(
                 f"{self.name}: stopped after {self.steps:,} of {self.total:,} steps. "
-                "The same run, given again, goes on from its last finished epoch."
+                "Run it again in the same run folder: it goes on from its last finished epoch."
             )
 
     def step(self, total_loss: Tensor, num_correct: Tensor, num_seen: int) -> None:

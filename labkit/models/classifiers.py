@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from labkit.data.words import PAD, UNKNOWN
 from labkit.models.fast import LSTM, RNN
 
-CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": nn.GRU}  # RNN is the tanh RNN
+CELLS = {"RNN": RNN, "LSTM": LSTM, "GRU": nn.GRU}  # nn.RNN (tanh) and nn.LSTM, faster on a CPU
 READOUTS = ("padded", "last", "pool")
 
 
@@ -70,7 +70,7 @@ class TextClassifier(nn.Module):
     """Classify reviews: word vectors, recurrent layers, a read-out, a linear layer to one logit.
 
     dropout: before, between and after the recurrent layers; `between = False`: not between them.
-    word_dropout: share of words replaced by <unk> in training, instead of dropout before them.
+    word_dropout: share of words made <unk> in training, in place of dropout before the first layer.
     vectors: what the embedding begins with, (vocab_size, E); drawn at random if None.
     readout: `padded` reads the final state of a pass that runs on through the padding, as the
     report does, `last` the state at the last real word, `pool` joins that with the mean and the

@@ -19,13 +19,13 @@ from labkit.data.words import UNKNOWN
 def learn(
     reviews: Split, vocab_size: int, embedding_dim: int = 100, window: int = 5, spread: float = 0.3
 ) -> Tensor:
-    """Return word vectors (V, E) from the words of `reviews`, without a look at their labels.
+    """Return word vectors (V, E) from the words of `reviews`, without looking at their labels.
 
-    Two words within `window` words of each other count as neighbours, by 1 / distance. Their
+    Two words within `window` words of each other count as neighbours, weighted 1 / distance. Their
     positive pointwise mutual information, max(0, log [p(u, v) / (p(u) p(v))]), with p(v) flattened
     by the power 3/4, is a matrix (V, V). Its first E singular vectors, each times the root of its
-    singular value, are the word vectors (Levy and Goldberg, 2014), of standard deviation `spread`.
-    <pad> and <unk> get zeros, and so do the components beyond V if E is more.
+    singular value, all scaled to standard deviation `spread`, are the vectors (Levy and Goldberg,
+    2014). <pad> and <unk> get zeros, and so do the components beyond V if E is larger than V.
     """
     pairs = neighbours(reviews, vocab_size, window).tocoo()
     total = np.asarray(pairs.sum(axis=1)).ravel()  # (V,)
@@ -62,7 +62,7 @@ def neighbours(reviews: Split, vocab_size: int, window: int) -> sparse.csr_matri
 
 
 def nearest(word: int, vectors: Tensor, count: int = 5) -> list[int]:
-    """Return the `count` words of the largest cosine with `word`, nearest first; vectors (V, E)."""
+    """Return ids of the `count` words nearest to id `word` by cosine, in order; vectors (V, E)."""
     unit = torch.nn.functional.normalize(vectors, dim=1)
     order = (unit @ unit[word]).argsort(descending=True, stable=True)
     return [int(other) for other in order if other != word and other > UNKNOWN][:count]

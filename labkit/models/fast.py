@@ -20,9 +20,9 @@ SMALL = 2**21  # multiplications of a step: 64 examples with 128 units have half
 
 @contextlib.contextmanager
 def threads_for(multiplications: int) -> Iterator[None]:
-    """Multiply small matrices with one thread: to wait for a second takes longer than its share.
+    """Multiply small matrices with one thread: waiting for a second costs more than it saves.
 
-    Beside another busy program it takes far longer: the second thread has lost its processor.
+    Beside another busy program the wait is far longer: the second thread has lost its processor.
     """
     threads = torch.get_num_threads()
     if multiplications <= SMALL:

@@ -32,7 +32,7 @@ class Checkpoints:
         self.place: dict = {}  # where it goes on: bits agree on one machine, with as many threads
 
     def recall(self, model, data, config: TrainingConfig | None) -> Run | None:
-        """Learn which training this is; checkpoints alone know no finished one."""
+        """Note which training this is; return None, since checkpoints keep no finished training."""
         self.identity = identify(model, data, config)
         self.place = environment.place(config.device if config else "cpu")
 
@@ -42,7 +42,7 @@ class Checkpoints:
             try:
                 state = read_state(path)
             except ValueError as error:
-                print(f"{error}: the one before it is taken.")
+                print(f"{error}: the checkpoint before it, if there is one, is used.")
                 continue
             here, found = self.identity | self.place, state.pop("identity")
             if found == here:

@@ -23,7 +23,7 @@ from labkit.runs.checkpoints import Checkpoints, read_state, write_state
 from labkit.training import Run, TrainingConfig
 
 FIGURES = ("training_curves.png", "confusion_matrices.png", "tuning_curves.png", "probe_*.png")
-# Where a result lies, whether it is made again, and how it is labelled make no other run.
+# Where a result lies, whether it is made again and how it is labelled do not make it another run.
 NOT_OF_THE_RUN = ("run_dir", "fresh", "lang", "asked")
 # A finished run may be looked at elsewhere; one that is only begun trains its models anew there.
 OF_THE_PLACE, OF_THE_CODE = ("device", "threads"), ("labkit's source", "torch")
@@ -64,7 +64,7 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
         shown = "its results are shown, not made again. fresh = True starts over."
         print(f"This run is finished: {shown}")
     elif not any(path.glob("*.pt")):
-        print("Nothing was trained yet with these settings, data and code: every model will be.")
+        print("No model is trained yet with these settings, data and code, so all will be trained.")
     result = {"notebook": config.notebook, "preset": config.preset, "settings_sha256": digest}
     result |= {"parameters": settings | {"lang": config.lang}, "data": described}
     return RunFolder(path, result, finished)
@@ -87,10 +87,9 @@ def _begin(path: Path, config: SimpleNamespace, determines: dict) -> dict | None
     may_differ = ("data",) if finished else ("data", *OF_THE_PLACE, *OF_THE_CODE)
     if wrong := [key for key in differ if key not in may_differ]:
         shown = ", ".join(f"{key} ({there.get(key)!r} there)" for key in wrong)
-        raise ValueError(
-            f"{path} holds a run of other settings: {shown}. Choose another run_dir, or set "
-            "fresh = True to write over it."
-        )
+        instead = "" if config.fresh else ", or set fresh = True to write over it"
+        other = f"{path} holds a run of other settings or code: {shown}"
+        raise ValueError(f"{other}. Choose another run_dir{instead}.")
     if differ:
         print(f"{', '.join(differ)} changed since the run in this folder: it is made anew.")
         locks.lock(path)

@@ -84,7 +84,7 @@ def _kernel(notebook: Path) -> dict[str, object]:
 
 
 def check_names(notebook: Path, names: Iterable[str]) -> None:
-    """Raise ValueError if one of the names is none that a notebook has in its parameters cell.
+    """Raise ValueError if one of the names is not in the notebook's parameters cell.
 
     The notebook would say so itself, but a kernel takes a quarter of a minute to come that far.
     """

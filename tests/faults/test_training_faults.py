@@ -307,7 +307,9 @@ def test_a_loss_that_is_nan_stops_with_epoch_step_seed_and_rate(data, tmp_path, 
         "seed": 42,
         "learning_rate": pytest.approx(1e-3),
     }
-    assert run.history == [] and run.best_epoch == 0 and "LSTM diverged" in capsys.readouterr().out
+    assert run.history == [] and run.best_epoch == 0
+    said = f"LSTM diverged: its loss became NaN or infinite in epoch 1, step {step} (seed 42,"
+    assert said in capsys.readouterr().out
     assert all(weight.isfinite().all() for weight in run.model.state_dict().values())
     locks.unlock(tmp_path)
 
@@ -345,10 +347,8 @@ def test_an_interrupt_says_where_and_the_same_call_goes_on(
     interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, data)
-    assert (
-        "LSTM: stopped after 32 of 96 steps. The same run, given again, goes on from its last"
-        in capsys.readouterr().out
-    )
+    said = "LSTM: stopped after 32 of 96 steps. Run it again in the same run folder: it goes on"
+    assert said in capsys.readouterr().out
     assert digest(train(tmp_path, data)) == undisturbed[0]
     locks.unlock(tmp_path)
 

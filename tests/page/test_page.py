@@ -172,6 +172,14 @@ def test_what_cannot_be_shown_is_one_sentence(tmp_path):
         export.write(tmp_path)
 
 
+def test_words_that_the_reader_cuts_otherwise_are_not_shown_wrongly(page_of, monkeypatch):
+    """The page has a tokeniser of its own, so a changed one cannot be shown."""
+    folder = page_of("02_imdb").path.parent
+    monkeypatch.setattr(export.probes.words, "tokenize", str.split)
+    with pytest.raises(ValueError, match="`tokenize` was changed"):
+        export.write(folder)
+
+
 # --- the arithmetic, in Node -------------------------------------------------------------------
 
 

@@ -395,7 +395,9 @@ def test_a_run_dir_is_the_callers_and_never_overwritten_by_other_settings(
     assert folder.path == tmp_path / "mine"
     assert f"run folder: {tmp_path / 'mine'}" in capsys.readouterr().out
     config.hidden_size = 16
-    with pytest.raises(ValueError, match=r"other settings: hidden_size \(8 there\).*fresh = True"):
+    with pytest.raises(
+        ValueError, match=r"other settings or code: hidden_size \(8 there\).*fresh = True"
+    ):
         open_run(config, tiny_digits)
     assert (folder.path / "result.json").exists()
 

@@ -139,7 +139,7 @@ def test_a_wrong_parameter_ends_the_run_in_the_first_cells(tmp_path, monkeypatch
     done = papermill("02_imdb", tmp_path / "out.ipynb", tmp_path, runs, hiden_dim=128)
     assert done.returncode != 0 and "Did you mean hidden_dim?" in done.stderr
     monkeypatch.setenv("LABKIT_RUNS", str(runs))
-    said = {"fresh = 'true'": "fresh is True or False", "hidden_dim = -5": "is out of range"}
+    said = {"fresh = 'true'": "must be True or False", "hidden_dim = -5": "is out of range"}
     for wrong, words in said.items():
         name, value = wrong.replace("'", "").split(" = ")
         notebook = load_notebook_node(str(FOLDER / "02_imdb.ipynb"))
