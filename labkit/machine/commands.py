@@ -72,6 +72,5 @@ def run_workers(workers: int) -> None:
             process.wait()
         raise
     if failed:
-        raise ChildProcessError(
-            f"{failed} of {workers} workers failed: see above. The same command goes on from here."
-        )
+        ended = f"{failed} of {workers} workers failed (see above) or were stopped"
+        raise ChildProcessError(f"{ended}. The same command goes on from here.")

@@ -53,7 +53,7 @@ class Progress:
         if raised is KeyboardInterrupt:
             print(
                 f"{self.name}: stopped after {self.steps:,} of {self.total:,} steps. "
-                "Run it again in the same run folder: it goes on from its last finished epoch."
+                "Run it again: where checkpoints are kept, it goes on from its last finished epoch."
             )
 
     def step(self, total_loss: Tensor, num_correct: Tensor, num_seen: int) -> None:

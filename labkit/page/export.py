@@ -38,6 +38,7 @@ NUM_WORDS = 5_000  # the most frequent ones; the page reads all others as <unk>
 NUM_TERMS = 30_000  # the words and pairs that weigh most in the linear model
 KEPT = {"trained": "as trained", "rounded": "rounded", "words": "rounded and with 5,000 words"}
 KEPT |= {"terms": "with 30,000 words and pairs"}
+ODD, ODD_WORDS = "It's<br />A_1: 10/10, café!", ["itsbr", "a_1", "1010", "café"]  # as the page
 NUM_SCORED = 1_000  # test examples on which the cost of rounding is measured
 
 
@@ -78,7 +79,7 @@ def write(
     """
     result = compare.read_result(folder / "result.json")
     asked, notebook = result["parameters"], result["notebook"]
-    if notebook == "02_imdb" and probes.words.tokenize("It's A_1!") != ["its", "a_1"]:
+    if notebook == "02_imdb" and probes.words.tokenize(ODD) != ODD_WORDS:
         raise ValueError("`tokenize` was changed, and the page can split words only as it did.")
     data = data or _load(result)
     if data.sha256 != result["data"]["edition_sha256"]:

@@ -35,7 +35,7 @@ def open_run(config: SimpleNamespace, data) -> RunFolder:
 
     config: from `settings`; data: from `mnist.load` or `imdb.load`. Without `run_dir` the folder is
     chosen by a digest of all that determines the result. A finished run is shown, not repeated;
-    `fresh` starts over. Raises ValueError if `run_dir` holds a run of other settings.
+    `fresh` starts over. Raises ValueError if `run_dir` holds a run of other settings or code.
     """
     settings = {key: value for key, value in vars(config).items() if key not in NOT_OF_THE_RUN}
     parts = {part: getattr(data, part) for part in ("train", "validation", "test")}

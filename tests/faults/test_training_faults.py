@@ -347,7 +347,7 @@ def test_an_interrupt_says_where_and_the_same_call_goes_on(
     interrupt_in(epoch=3)
     with pytest.raises(KeyboardInterrupt):
         train(tmp_path, data)
-    said = "LSTM: stopped after 32 of 96 steps. Run it again in the same run folder: it goes on"
+    said = "LSTM: stopped after 32 of 96 steps. Run it again: where checkpoints are kept, it goes"
     assert said in capsys.readouterr().out
     assert digest(train(tmp_path, data)) == undisturbed[0]
     locks.unlock(tmp_path)
