@@ -107,7 +107,7 @@ def judge(exercise: Exercise, answer: Callable) -> Verdict:
     share = 0.0
     again, _ = call_all(exercise, answer, cases[:1], seed=1)
     if not same(again, yours[:1], exercise.tolerance):
-        said = [_word("Two equal calls gave two results: something is random or was kept."), *said]
+        said = [_word("Equal calls disagree: something is random, or kept between them."), *said]
     elif name := recognise(exercise, yours, cases):
         words_said, share = told(exercise.name, name)
         said = [words_said, *said]
