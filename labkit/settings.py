@@ -81,6 +81,11 @@ class Config(SimpleNamespace):
     """Every parameter of a run, resolved, and `asked`: what stood in the parameters cell."""
 
     @property
+    def defaults(self) -> dict[str, object]:
+        """What stands in the notebook's parameters cell until somebody changes it."""
+        return {name: parameter.default for name, parameter in PARAMETERS[self.notebook].items()}
+
+    @property
     def training(self) -> TrainingConfig:
         """How every model of the run is trained."""
         names = [field.name for field in dataclasses.fields(TrainingConfig)]

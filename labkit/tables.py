@@ -37,13 +37,10 @@ def _best_epoch(model: Mapping, lang: str) -> str:
 
 def resolved(config: SimpleNamespace, lang: str = "en") -> pandas.DataFrame:
     """Return the settings of this run that are not in the parameters cell, or not its defaults."""
-    from labkit.settings import PARAMETERS  # only here: `labkit show` does without PyTorch
-
-    defaults = {name: each.default for name, each in PARAMETERS[config.notebook].items()}
     rows = {
-        key: {"default": defaults.get(key, "–"), "this run": value}
+        key: {"default": config.defaults.get(key, "–"), "this run": value}
         for key, value in vars(config).items()
-        if key not in ("asked", "notebook") and defaults.get(key) != value
+        if key not in ("asked", "notebook") and config.defaults.get(key) != value
     }
     return _frame(rows, lang).astype(str)
 
@@ -76,10 +73,8 @@ def guessed(guess: Mapping[str, float], tests: Mapping, lang: str = "en") -> str
     lines = []
     for name, value in guess.items():
         if not 0 <= value <= 1:
-            raise ValueError(
-                f"The guess for {name} is {value}, but an accuracy lies in [0, 1]: write 0.95 for "
-                "95 %."
-            )
+            wrong = f"The guess for {name} is {value}, but an accuracy lies in [0, 1]"
+            raise ValueError(f"{wrong}: write 0.95 for 95 %.")
         test, (low, high) = tests[name], tests[name]["accuracy_interval"]
         said = "right" if low <= value <= high else "too high" if value > high else "too low"
         text = word("{name}: you said {guess:.1%}, it was {found:.1%}: {said}.", lang)
@@ -113,7 +108,7 @@ def worst_pairs(
     tests: Mapping[str, Mapping], classes: Sequence[str], lang: str = "en"
 ) -> pandas.DataFrame:
     """Return for each model the two classes that it confuses most, or all in a tie; how often."""
-    from labkit import metrics
+    from labkit import metrics  # only here: `labkit show` does without PyTorch
 
     rows = {}
     for name, test in tests.items():

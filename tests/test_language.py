@@ -1,7 +1,6 @@
 """Chinese: what figures, tables and texts say has no English left but names."""
 
 import re
-from types import SimpleNamespace
 
 import matplotlib
 import pytest
@@ -10,6 +9,7 @@ from matplotlib import pyplot as plt
 
 from labkit import figures, language, notebook_display, tables
 from labkit.runs import folder, summary
+from labkit.settings import Config
 
 matplotlib.use("Agg")
 NAMES = "RNN LSTM LeNet linear hidden layers dropout F1 SHA McNemar p s seed"
@@ -59,7 +59,7 @@ def test_tables_and_summary_in_chinese():
     models["RNN"]["diverged"] = {"epoch": 3}
     tests = {name: model["test"] for name, model in models.items()}
     logits, y = {"RNN": torch.ones(4, 1), "LSTM": -torch.ones(4, 1)}, torch.ones(4)
-    config = SimpleNamespace(seed=7, notebook="02_imdb")
+    config = Config(seed=7, notebook="02_imdb")
     shown = [
         tables.results(models, "zh"),
         tables.resolved(config, "zh"),
