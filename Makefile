@@ -100,7 +100,7 @@ release: $(READY) teach
 	@cd grading/$(if $(SOLUTIONS),alone,release) 2> /dev/null && [ -d exercises ] || exit 0; \
 	  kept="exercises-$$(date +%Y%m%d-%H%M%S)"; mv exercises "$$kept" && echo "What was there is kept in $$PWD/$$kept."
 	$(NBGRADER) generate_assignment exercises --force
-	@echo "$(if $(SOLUTIONS),Work in grading/alone/exercises; the solutions are folded.,Hand out grading/release/exercises. Hand-ins belong into grading/submitted/STUDENT/exercises.)"
+	@echo "$(if $(SOLUTIONS),Work in grading/alone/exercises; the solutions are folded.,Hand out grading/release/exercises. Put hand-ins into grading/submitted/STUDENT/exercises.)"
 
 example: release
 	cd grading && $(abspath $(BIN))/python example.py

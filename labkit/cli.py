@@ -145,7 +145,7 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
     was stopped or killed, the same command goes on from the last epoch. For example:
 
     \b
-    labkit run notebooks/02_imdb.ipynb imdb.ipynb -p hidden_dim 128 -r run_dir 2024
+    labkit run notebooks/02_imdb.ipynb imdb.ipynb -p hidden_dim 64 -r run_dir 2024
     """
     with clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.runs import notebook as notebooks
@@ -159,7 +159,7 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
             place, why = output or paths.runs_root(), error.strerror or error
             sys.exit(f"{place} could not be written ({why}): choose another OUTPUT or LABKIT_RUNS.")
     if code:
-        sys.exit(f"failed; the error stands in {where.resolve()}" if code == 1 else code)
+        sys.exit(f"failed; the error is in {where.resolve()}" if code == 1 else code)
     click.echo(f"executed notebook: {where.resolve()}")
     if folder := notebooks.run_folder(where):  # else the notebook is none of the course's
         _list_files(folder)

@@ -1,4 +1,4 @@
-"""What a notebook shows: figures, with their words for who cannot see them, and whole cells."""
+"""What a notebook shows: figures, their words for readers who cannot see them, and whole cells."""
 
 from __future__ import annotations
 

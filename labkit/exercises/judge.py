@@ -154,7 +154,7 @@ def recognise(exercise: Exercise, results: list, cases: list[tuple]) -> str | No
 def _nothing(result) -> str:
     """Return what to say where nothing was written; PyTorch's NotImplementedError has a message."""
     if isinstance(result, NotImplementedError) and not result.args:
-        return _word("`raise NotImplementedError()` still stands: put your lines in its place.")
+        return _word("`raise NotImplementedError()` is still there: replace it with your lines.")
     nothing = result is None or result is Ellipsis
     return _word("Your function returns nothing here: a `return` is missing.") if nothing else ""
 

@@ -18,7 +18,7 @@ class OneSentence(click.Group):
     def invoke(self, context: click.Context) -> object:
         try:
             return super().invoke(context)
-        except BrokenPipeError:  # click knows what to do
+        except (BrokenPipeError, click.exceptions.Exit, click.Abort):  # click knows what to do
             raise
         except (OSError, ValueError, MemoryError, RuntimeError) as error:  # PyTorch's are the last
             sys.exit(f"{error}".partition("\n")[0] or type(error).__name__)

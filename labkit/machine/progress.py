@@ -94,4 +94,4 @@ def in_words(seconds: float) -> str:
     for size, unit in ((3600, "hours"), (60, "minutes")):
         if seconds >= 1.5 * size:
             return f"about {seconds / size:.0f} {unit}"
-    return f"about {seconds:.0f} seconds"
+    return "about 1 second" if round(seconds) == 1 else f"about {seconds:.0f} seconds"

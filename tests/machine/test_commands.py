@@ -2,9 +2,12 @@
 
 import sys
 
+import click
 import pytest
 import torch
+from click.testing import CliRunner
 
+from labkit import cli
 from labkit.machine import commands
 
 
@@ -65,3 +68,18 @@ def test_a_stopped_command_says_so_once_and_its_workers_are_silent(
         raise stop
     assert ended.value.code == code
     assert capsys.readouterr().err == ("" if worker else "stopped; it goes on\n")
+
+
+def every_command(group, path=()):
+    """Return the words of every command below a group, its own groups among them."""
+    found = [path]
+    for name, one in group.commands.items():
+        below = isinstance(one, click.Group)
+        found += every_command(one, (*path, name)) if below else [(*path, name)]
+    return found
+
+
+@pytest.mark.parametrize("path", every_command(cli.main), ids=" ".join)
+def test_every_command_says_what_it_is_for(path):
+    done = CliRunner().invoke(cli.main, [*path, "--help"])
+    assert done.exit_code == 0 and done.output.startswith("Usage: ") and not done.stderr
