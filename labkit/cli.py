@@ -150,12 +150,8 @@ def run(notebook: Path, output: Path | None, pairs: tuple, raw: tuple) -> None:
     with clean_end("the same command goes on from the last epoch that was finished"):
         from labkit.runs import notebook as notebooks
 
+        notebooks.check_names(notebook, dict(pairs + raw))
         parameters = {name: read_value(value) for name, value in pairs} | dict(raw)
-        notebooks.check_names(notebook, parameters)
-        from labkit.settings import PARAMETERS  # loads PyTorch, so names are checked before
-
-        for name, known in PARAMETERS.get(notebook.stem, {}).items():
-            known.check(name, parameters.get(name, known.default))
         bar = sys.stderr.isatty()
         try:
             code, where = notebooks.run(notebook, output, parameters, progress_bar=bar)

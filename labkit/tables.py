@@ -92,7 +92,8 @@ def compared(guess: Mapping, found: Mapping, lang: str = "en") -> str:
     What was not found is left out. Raises ValueError for a guess of another kind, or beyond ±1.
     """
     line = word("{name}: you said {guess}, it was {found}.", lang)
-    points, lines = word("{:+.1f} points", lang), []
+    points = word("{:+.1f} points", lang)
+    lines = []
     for name in (name for name in guess if name in found and found[name] == found[name]):  # no NaN
         mine, true, is_text = guess[name], found[name], isinstance(found[name], str)
         if isinstance(mine, str) != is_text or not (is_text or -1 <= mine <= 1):

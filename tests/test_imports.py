@@ -32,7 +32,7 @@ ALLOWED = {
     | {"runs", "settings", "training"},
     "page": {"data", "language", "machine", "models", "probes", "runs"},
     "exercises": {"data", "language", "metrics"},
-    "cli": {"claims", "data", "machine", "page", "runs", "settings", "sweeps"},
+    "cli": {"claims", "data", "machine", "page", "runs", "sweeps"},
 }
 # What a student reads, in this order.
 READ = [

@@ -84,8 +84,9 @@ def run_and_keep(arm: str, seed: int, budget: str) -> bool:
         if begun := not path.exists():
             record = run_cell(arm, seed, budget, folder)
             plan.keep(record)
-            found = f"{record['test']['accuracy']:.2%}, {record['train_seconds']:.0f} s of training"
-            print(f"{arm}, seed {seed}: test accuracy {found}", flush=True)
+            accuracy, seconds = record["test"]["accuracy"], record["train_seconds"]
+            found = f"test accuracy {accuracy:.2%}, {seconds:.0f} s of training"
+            print(f"{arm}, seed {seed}: {found}", flush=True)
     finally:
         locks.unlock(folder)
     shutil.rmtree(folder, ignore_errors=True)

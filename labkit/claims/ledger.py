@@ -142,7 +142,8 @@ def judged(entries: list[dict]) -> list[dict]:
         each["id"]: min(1.0, len(each["parts"]) * min(part["p_against"] for part in each["parts"]))
         for each in entries
     }
-    p_holm, against_holm = statistics.holm(p), statistics.holm(against)  # p = 1 where none has run
+    # a claim that has not run has p = 1
+    p_holm, against_holm = statistics.holm(p), statistics.holm(against)
     for entry in entries:
         id, n = entry["id"], len(entry["seeds"])
         entry |= {"p": p[id], "p_holm": p_holm[id], "p_against_holm": against_holm[id]}

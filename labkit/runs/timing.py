@@ -24,7 +24,8 @@ def seconds_needed(models: dict[str, nn.Module], data, config: TrainingConfig) -
     train, seconds = data.train.to(config.device), 0.0
     order = train.order(config.batch_size)
     some = order[len(order) // 12 :: max(1, len(order) // 6)]  # of every length
-    steps = len(order) + len(data.validation) / config.batch_size / 3  # forwards alone: a third
+    # a validation batch is read forwards alone: a third of a step
+    steps = len(order) + len(data.validation) / config.batch_size / 3
     for net in models.values():
         model = copy.deepcopy(net).to(config.device)
         optimizer = torch.optim.Adam(training.groups(model, config), fused=True)

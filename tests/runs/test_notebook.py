@@ -9,13 +9,11 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from click.testing import CliRunner
 from nbclient import NotebookClient
 from papermill.cli import _resolve_type
 from papermill.iorw import load_notebook_node
 from papermill.parameterize import parameterize_notebook
 
-from labkit import cli
 from labkit.runs import compare
 from labkit.settings import SettingsError
 
@@ -151,20 +149,6 @@ def test_a_wrong_parameter_ends_the_run_in_the_first_cells(tmp_path, monkeypatch
             for source in code[:4]:
                 exec(source, values)
     assert not runs.exists()
-
-
-def test_labkit_run_refuses_a_value_before_it_touches_the_output(tmp_path):
-    """No kernel starts, and the notebook of an earlier run stays as it was."""
-    output, notebook = tmp_path / "mnist.ipynb", f"{FOLDER / '01_mnist.ipynb'}"
-    output.write_text("of an earlier run", encoding="utf-8")
-    for value, said in (
-        ("big", "must be a whole number from 1 to 8,192"),
-        ("0", "is out of range"),
-    ):
-        asked = ["run", notebook, f"{output}", "-p", "hidden_size", value]
-        done = CliRunner().invoke(cli.main, asked)
-        assert done.exit_code == 1 and said in done.output and done.output.count("\n") == 1
-    assert output.read_text(encoding="utf-8") == "of an earlier run"
 
 
 @pytest.fixture(scope="module")
